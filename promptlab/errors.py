@@ -1,0 +1,50 @@
+"""What can go wrong.
+
+Every message says what is wrong, shows the value, says what was expected and what to do next.
+It never holds a key or a whole request.
+"""
+
+from __future__ import annotations
+
+
+def shorten(value: object) -> str:
+    """Return the repr of an offending value, cut to 80 characters."""
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+class PromptlabError(Exception):
+    """Base of every error promptlab raises on purpose."""
+
+
+class DataError(PromptlabError):
+    """The examples, the labels or a prompt folder cannot be used as they are."""
+
+
+class RewriteError(PromptlabError):
+    """The critic's answer cannot be used; the message is written for the critic to act on."""
+
+
+class ModelError(PromptlabError):
+    """The API refused a call, or could not be reached, and asking again would not help."""
+
+
+class NetworkBlocked(PromptlabError):
+    """Something tried to reach an address that is closed while recorded calls are replayed."""
+
+
+class CassetteMiss(PromptlabError):
+    """A call was asked for that is not in the recording.
+
+    Attributes:
+        path: the cassette that was searched.
+        asked_for: the task, iteration and example the call was made for.
+        record_with: the command that makes the recording.
+    """
+
+    def __init__(self, path: str, record_with: str, asked_for: str = "a request") -> None:
+        self.path, self.record_with, self.asked_for = path, record_with, asked_for
+        super().__init__(
+            f"no recording of {asked_for} in {path}. The model, a parameter, the prompt or the text "
+            f"is not what was recorded. To record it: {record_with}"
+        )
