@@ -1,0 +1,178 @@
+"""Where examples come from: CSV, TSV, JSON lines, Parquet and DataFrames.
+
+Every error names the file, the row and the value. Rows are counted as a spreadsheet shows them: the
+header of a CSV file is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptlab.errors import DataError, shorten
+from promptlab.records import Example
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = tuple[str, Mapping[str, Any]]  # where it stands ("data.csv, row 3"), its fields by column
+
+
+def read_csv(path: str | Path, **columns: str) -> tuple[Example, ...]:
+    """Read examples from a CSV file in UTF-8 with a header.
+
+    Columns are `text` and `label`, and where present `id`, `note`, `canonical` and `group`; a file
+    that calls them otherwise is read with `read_csv(path, text="question")`. Nothing is guessed: a
+    text "NA" or "null" is that text.
+
+    Raises:
+        DataError: for a file, a column or a row that cannot be used.
+    """
+    return _examples(_delimited(Path(path), ","), str(path), columns)
+
+
+def read_tsv(path: str | Path, **columns: str) -> tuple[Example, ...]:
+    """Read examples from a tab-separated file; see `read_csv`."""
+    return _examples(_delimited(Path(path), "\t"), str(path), columns)
+
+
+def read_jsonl(path: str | Path, **columns: str) -> tuple[Example, ...]:
+    """Read examples from a file with one JSON object a line; see `read_csv`."""
+    return _examples(_json_lines(Path(path)), str(path), columns)
+
+
+def read_parquet(path: str | Path, **columns: str) -> tuple[Example, ...]:
+    """Read examples from a Parquet file; see `read_csv`. Needs the extra `pytest-promptlab[parquet]`."""
+    import pandas
+
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading Parquet needs pyarrow: pip install 'pytest-promptlab[parquet]'"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+    return _examples(_frame_rows(frame, str(path)), str(path), columns)
+
+
+def from_dataframe(frame: pandas.DataFrame, **columns: str) -> tuple[Example, ...]:
+    """Take examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
+    return _examples(_frame_rows(frame, "DataFrame"), "DataFrame", columns)
+
+
+# -- rows of each kind of file ------------------------------------------------------------------
+
+
+def _text_of(path: Path) -> str:
+    """Read a file as UTF-8, with or without a byte order mark; line ends stay as they are."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = raw[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, row {row}: byte {raw[error.start : error.end]!r} is not UTF-8. Save the file as UTF-8."
+        ) from error
+
+
+def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
+    text = _text_of(path)
+    longest = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header = next(reader, [])
+        for number, cells in enumerate(reader, start=2):
+            if not cells:
+                continue
+            where = f"{path}, row {number}"
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{where}: {len(cells)} cells where the header has {len(header)}: {shorten(cells)}. "
+                    f"A text that holds {delimiter!r} has to stand in quotes."
+                )
+            yield where, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}") from error
+    finally:
+        csv.field_size_limit(longest)
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_text_of(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, row {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{where}: not JSON ({error}): {shorten(line)}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: expected a JSON object, got {shorten(row)}")
+        yield where, row
+
+
+def _frame_rows(frame: pandas.DataFrame, name: str) -> Iterator[Row]:
+    clean = frame.astype(object).where(frame.notna(), None)
+    for index, row in zip(frame.index, clean.to_dict("records"), strict=True):
+        yield f"{name}, row {index!r}", {str(column): value for column, value in row.items()}
+
+
+# -- from rows to examples ----------------------------------------------------------------------
+
+COLUMNS = ("text", "label", "id", "note", "canonical", "group")
+TRUE, FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
+
+
+def _examples(rows: Iterable[Row], source: str, columns: Mapping[str, str]) -> tuple[Example, ...]:
+    for given in columns:
+        if given not in COLUMNS:
+            raise DataError(f"{source}: column {given!r}: expected one of {', '.join(COLUMNS)}")
+    examples = tuple(_example(where, row, columns) for where, row in rows)
+    if not examples:
+        raise DataError(f"{source}: holds no examples")
+    return examples
+
+
+def _example(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> Example:
+    for column in ("text", "label", *columns):
+        name = columns.get(column, column)
+        if name not in row:
+            raise DataError(
+                f"{where}: no column {name!r}, only {', '.join(map(repr, row))}. "
+                f"Name the right one: {column}=..."
+            )
+    cell = {column: row.get(columns.get(column, column)) for column in COLUMNS}
+    text = cell["text"]
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(
+            f"{where}: text is {text!r}, expected some text. Fill it in or drop the row."
+        )
+    return Example(
+        id=_string(cell["id"]) or hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
+        text=text,
+        label=_string(cell["label"]),
+        note=_string(cell["note"]),
+        canonical=_flag(where, cell["canonical"]),
+        group=_string(cell["group"]) or None,
+        source=where,
+    )
+
+
+def _string(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _flag(where: str, value: object) -> bool:
+    word = _string(value).strip().casefold()
+    if word not in TRUE + FALSE:
+        raise DataError(f"{where}: canonical is {value!r}, expected true, false or nothing")
+    return word in TRUE

@@ -1,0 +1,29 @@
+"""Which examples are drawn: ranked by a hash, so a draw depends on nothing but its arguments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from promptlab.records import Example
+
+
+def rank(*parts: object) -> int:
+    """Return a number of 64 bits that looks random but is a pure function of the parts."""
+    text = "|".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def draw(
+    examples: Iterable[Example], labels: Sequence[str], *, per_label: int, seed: int, iteration: int
+) -> tuple[Example, ...]:
+    """Draw up to `per_label` examples of each label, labels in their order, best rank first.
+
+    The order in which the examples are given plays no part.
+    """
+    ranked = sorted(examples, key=lambda example: (rank(seed, iteration, example.id), example.id))
+    return tuple(
+        example
+        for label in labels
+        for example in [e for e in ranked if e.label == label][:per_label]
+    )
