@@ -1,0 +1,75 @@
+"""A Messages API for tests: a function answers, on loopback. Its traffic is synthetic."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = Callable[[dict[str, Any]], Any]
+
+
+@dataclass
+class Server:
+    """Where it listens, and the bodies and headers it was sent."""
+
+    url: str
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+
+def message(text: str, **fields: Any) -> dict[str, Any]:
+    """Build the body of an answer."""
+    return {
+        "id": "msg_synthetic",
+        "type": "message",
+        "role": "assistant",
+        "model": "synthetic",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    } | fields
+
+
+@contextlib.contextmanager
+def serving(answer: Answer) -> Iterator[Server]:
+    """Serve `answer(body)`: a text, a whole body, or (status, headers, body)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            server.bodies.append(body)
+            server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            said = answer(body)
+            status, headers, said = said if isinstance(said, tuple) else (200, {}, said)
+            said = json.dumps(message(said) if isinstance(said, str) else said).encode()
+            self.send_response(status)
+            for name, value in {"content-type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    server = Server(f"http://127.0.0.1:{http.server_port}")
+    thread = threading.Thread(
+        target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()

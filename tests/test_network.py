@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import _socket
+import asyncio
+import contextlib
+import socket
+import threading
+import urllib.request
+
+import pytest
+
+from promptlab.errors import NetworkBlocked
+from promptlab.network import is_loopback, only_loopback
+
+from .server import serving
+
+FAR = ("192.0.2.1", 9)  # an address that no machine may have (RFC 5737)
+
+
+def ways_out():
+    yield lambda: socket.create_connection(FAR, timeout=1)
+    yield lambda: socket.create_connection(("example.invalid", 9), timeout=1)
+    yield lambda: socket.getaddrinfo("example.invalid", 80)
+    yield lambda: socket.gethostbyname("example.invalid")
+    yield lambda: socket.socket().connect_ex(FAR)
+    yield lambda: _socket.socket().connect(FAR)
+    yield lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", FAR)
+    yield lambda: socket.socket(type=socket.SOCK_DGRAM).sendmsg([b"x"], [], 0, FAR)
+    yield lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 9, 0, 0))
+    yield lambda: urllib.request.urlopen("http://192.0.2.1/", timeout=1)
+    yield lambda: asyncio.run(asyncio.open_connection(*FAR))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed")
+@pytest.mark.parametrize("way_out", [*ways_out()], ids=str)
+def test_no_way_out_beyond_loopback(way_out):
+    with (
+        only_loopback("this test"),
+        pytest.raises(NetworkBlocked, match="this test tried to reach"),
+    ):
+        way_out()
+
+
+def test_threads_are_held_too():
+    caught = []
+
+    def go_out():
+        try:
+            socket.create_connection(FAR, timeout=1)
+        except NetworkBlocked as error:
+            caught.append(error)
+
+    with only_loopback("this test"):
+        thread = threading.Thread(target=go_out)
+        thread.start()
+        thread.join()
+    assert len(caught) == 1
+
+
+def test_loopback_stays_open():
+    with only_loopback("this test"), serving(lambda body: "") as server:
+        port = int(server.url.rpartition(":")[2])
+        socket.create_connection(("localhost", port)).close()
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_a_port_of_loopback_can_be_closed():
+    with serving(lambda body: "") as server:
+        port = int(server.url.rpartition(":")[2])
+        with only_loopback("this test", closed_ports=frozenset([port])):
+            with socket.socket() as sock, pytest.raises(NetworkBlocked, match=f"127.0.0.1:{port}"):
+                sock.connect(("127.0.0.1", port))
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_a_named_host_may_be_reached():
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    with sock, only_loopback("this test", hosts=frozenset([FAR[0]])):
+        with contextlib.suppress(OSError):  # no route is fine: it was not refused here
+            sock.sendto(b"x", FAR)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "::ffff:127.0.0.1"])
+def test_these_are_loopback(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "api.anthropic.com", "localhost.example.com", "::2"])
+def test_these_are_not_loopback(host):
+    assert not is_loopback(host)
