@@ -1,0 +1,317 @@
+"""What the critic is told, and how its answer is read and checked.
+
+Two calls over the same evidence: the prompt, its answers and what was tried. First the gradient: the
+critic says what is wrong, in claims that code can check. Then the update: given the claims that held,
+it rewrites the prompt. Texts and replies stand in JSON, one object a line, so that nothing they say can
+pass for the frame around them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from promptlab.datasets import Task
+from promptlab.errors import RewriteError, shorten
+from promptlab.extract import LABEL
+from promptlab.records import (
+    Claim,
+    Critique,
+    Evaluation,
+    Iteration,
+    Model,
+    Prediction,
+    Prompt,
+    Reply,
+    Request,
+)
+from promptlab.sampling import draw
+
+T = TypeVar("T")
+Ask = Callable[[Request], Awaitable[Reply]]
+
+NO_LABEL = "no label"  # how the critic reads and writes a missing label
+REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as its author wrote it
+TRIED = 3  # earlier proposals that are shown, the latest
+COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
+
+SYSTEM = """\
+You improve the prompt of a text classifier. A smaller model gets the prompt and one text, and answers. \
+You see where it was wrong, say what in the prompt led it there, and rewrite the prompt."""
+
+ASK_CLAIMS = """\
+Why was each of these mistakes made, and which rule in the prompt would have prevented it? Answer with \
+one JSON object a line, one for each kind of mistake listed above, and nothing else:
+{"gold": "the right label", "answered": "the wrong answer", "ids": ["the ids of these mistakes"], \
+"why": "the cause, and the rule that is missing"}"""
+
+ASK_REWRITE = """\
+Rewrite the prompt so that these mistakes are not made again and the correct answers stay correct. \
+Add rules that tell the labels apart; state them in general words, and do not quote the texts. \
+What was found to be missing:
+{causes}
+
+Requirements: it names every label ({labels}) and asks for the answer as {forms}; at most {budget} \
+characters; the text to classify stands between prefix and suffix. Put the new rules into the system \
+part, and keep what it says about the form of the answer.
+
+Answer with three parts in tags and stop: \
+<system>...</system> <prefix>...</prefix> <suffix>...</suffix>"""
+
+# -- what the critic is told --------------------------------------------------------------------
+
+
+def evidence(
+    task: Task,
+    seen: Evaluation,
+    history: Sequence[Iteration],
+    model: Model,
+    mistakes: int,
+    correct: int,
+    seed: int,
+) -> Request:
+    """Lay out the evidence: the prompt, how it did, what it got wrong and right, what was tried.
+
+    At most `mistakes` wrong and `correct` right answers of each label are shown.
+    """
+    turn = len(history) + 1
+
+    def some(rows: Iterable[Prediction], per_label: int) -> list[Prediction]:
+        by_id = {row.example.id: row for row in rows}
+        examples = [row.example for row in by_id.values()]
+        drawn = draw(examples, task.labels, per_label=per_label, seed=seed, iteration=turn)
+        return [by_id[example.id] for example in drawn]
+
+    wrong = some(seen.mistakes, mistakes)
+    right = some((row for row in seen.rows if row.correct), correct)
+    parts = {
+        "What the classifier must decide": task.brief.strip(),
+        "The prompt": _written(seen.prompt),
+        "How it did": _counts(task, seen),
+        "Mistakes": _by_direction(wrong) or "(none)",
+        "Correct answers": _by_direction(right) or "(none)",
+        "Tried before": "\n".join(_tried(past) for past in history[-TRIED:]) or "(nothing)",
+    }
+    text = "\n\n".join(f"# {title}\n\n{body}" for title, body in parts.items())
+    return Request(model, SYSTEM, (("user", text),))
+
+
+def _by_direction(rows: Sequence[Prediction]) -> str:
+    """Show predictions under headings of gold and answered label, in the order they come up."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        heading = f"## gold {row.example.label!r}, answered {_answered(row)!r}"
+        groups.setdefault(heading, []).append(_shown(row))
+    return "\n\n".join("\n".join([heading, *shown]) for heading, shown in groups.items())
+
+
+def _shown(row: Prediction) -> str:
+    fields = {"id": row.example.id, "text": row.example.text, "gold": row.example.label}
+    fields |= {"answered": _answered(row), "reply": row.reply.text}
+    if row.example.note:
+        fields["note"] = row.example.note
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _answered(row: Prediction) -> str:
+    return row.label or row.missing or NO_LABEL
+
+
+def _written(prompt: Prompt) -> str:
+    """Show the parts as they are: in JSON, their line ends would come back as backslashes."""
+    return "\n\n".join(f"## {part}\n{getattr(prompt, part).strip()}" for part in REWRITTEN)
+
+
+def _counts(task: Task, seen: Evaluation) -> str:
+    columns = (*task.labels, NO_LABEL)
+    lines = [
+        f"gold {label}: "
+        + ", ".join(f"{n} answered {c}" for n, c in zip(row, columns, strict=True))
+        for label, row in zip(task.labels, seen.scores.confusion, strict=True)
+    ]
+    return "\n".join([f"macro F1 {seen.macro_f1:.3f} on {seen.scores.n} texts", *lines])
+
+
+def _tried(past: Iteration) -> str:
+    fields: dict[str, Any] = {"result": past.verdict}
+    if past.candidate:
+        fields["prompt"] = {part: getattr(past.candidate.prompt, part) for part in REWRITTEN}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+# -- the gradient -------------------------------------------------------------------------------
+
+
+async def criticize(ask: Ask, told: Request, seen: Evaluation) -> Critique:
+    """Ask for claims and drop those that are not so; there may be none left.
+
+    Raises:
+        RewriteError: where there is no mistake, or both the answer and its repair were refused or cut.
+    """
+    if not seen.mistakes:
+        raise RewriteError("the prompt made no mistake on the minibatch")
+    request = _with_task(told, ASK_CLAIMS)
+    return await _with_one_repair(ask, request, lambda reply: read_claims(reply.text, seen))
+
+
+def _with_task(told: Request, asked: str) -> Request:
+    ((role, text),) = told.messages
+    return replace(told, messages=((role, f"{text}\n\n# Your task\n\n{asked}"),))
+
+
+def read_claims(text: str, seen: Evaluation) -> Critique:
+    """Read the claims of an answer; of each, keep the ids that the predictions bear out."""
+    wrong = {row.example.id: row for row in seen.mistakes}
+    claims: list[Claim] = []
+    dropped: list[tuple[str, str]] = []
+    for found in re.findall(r"\{[^{}]*\}", text):
+        try:
+            said = _claim(json.loads(found))
+        except (ValueError, KeyError, TypeError) as error:
+            dropped.append((found, f"{shorten(found)} cannot be read: {error!r}"))
+            continue
+        false = {one: why for one in said.ids if (why := _objection(one, said, wrong))}
+        dropped += [(found, why) for why in false.values()]
+        if true := tuple(one for one in said.ids if one not in false):
+            claims.append(replace(said, ids=true))
+    return Critique(text, tuple(claims), tuple(dropped))
+
+
+def _claim(fields: dict[str, Any]) -> Claim:
+    ids = fields["ids"] if isinstance(fields["ids"], list) else [fields["ids"]]
+    return Claim(
+        ids=tuple(dict.fromkeys(str(one) for one in ids)),
+        gold=str(fields["gold"]),
+        predicted=str(fields["answered"]),
+        why=str(fields["why"]).strip(),
+    )
+
+
+def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str | None:
+    """Say why a claim is false of one id; None where it is true."""
+    if one not in wrong:
+        return f"{one!r} is not the id of a mistake"
+    gold, answered = wrong[one].example.label, _answered(wrong[one])
+    if (claim.gold, claim.predicted) != (gold, answered):
+        return f"{one!r} is {gold!r} and was answered {answered!r}"
+    return None
+
+
+# -- the update ---------------------------------------------------------------------------------
+
+
+async def rewrite(
+    ask: Ask, told: Request, critique: Critique, task: Task, parent: Prompt, budget: int
+) -> Prompt:
+    """Ask for a new prompt and check it before any call is paid for it.
+
+    Raises:
+        RewriteError: where neither the answer nor its repair is a prompt that can be tried.
+    """
+
+    def read(reply: Reply) -> Prompt:
+        prompt = read_prompt(reply.text, parent)
+        check_prompt(prompt, task, parent, budget=budget)
+        return prompt
+
+    asked = ASK_REWRITE.format(
+        causes="\n".join(f"- {claim.why}" for claim in critique.claims) or "(none that held)",
+        labels=", ".join(task.labels),
+        forms=" or ".join((task.answer_format or LABEL).replace(LABEL, one) for one in task.labels),
+        budget=budget,
+    )
+    return await _with_one_repair(ask, _with_task(told, asked), read)
+
+
+def read_prompt(text: str, parent: Prompt) -> Prompt:
+    """Read the parts of a new prompt; of a part written twice, the last.
+
+    White space around a part is the parent's: a critic shows its parts on lines of their own, which
+    says nothing about what should stand between them and the text.
+
+    Raises:
+        RewriteError: where a part is missing.
+    """
+    parts = {}
+    for part in REWRITTEN:
+        end = text.rfind(f"</{part}>")
+        start = text.rfind(f"<{part}>", 0, max(end, 0))
+        if start < 0:
+            raise RewriteError(f"the part <{part}>...</{part}> is missing or not complete")
+        old = getattr(parent, part)
+        before = old[: len(old) - len(old.lstrip())]
+        after = old[len(old.rstrip()) :] if old.strip() else ""
+        parts[part] = before + text[start + len(part) + 2 : end].strip() + after
+    return replace(parent, **parts)
+
+
+def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> None:
+    """Refuse a prompt that cannot work or should not be tried.
+
+    Raises:
+        RewriteError: a label or the answer format is not named, the prompt is too long or has not
+            changed, or it repeats a text of the validation or test split.
+    """
+    text = prompt.system + "\n" + prompt.prefix + "\n" + prompt.suffix
+    for label in task.labels:
+        if not re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
+            raise RewriteError(f"the new prompt does not name the label {label!r}")
+    for piece in (task.answer_format or "").split(LABEL):
+        if piece.strip() not in text:
+            raise RewriteError(f"the new prompt does not ask for the answer with {piece.strip()!r}")
+    if len(prompt) > budget:
+        raise RewriteError(
+            f"the new prompt has {len(prompt)} characters, at most {budget} are allowed"
+        )
+    if prompt == parent:
+        raise RewriteError("the new prompt is the old one, word for word")
+    if found := copied(text, task):
+        raise RewriteError(f"the new prompt copies a text it may not know: {found!r}")
+
+
+def copied(text: str, task: Task) -> str | None:
+    """Return words that the text shares with one of the held-out texts, or None.
+
+    Shared means eight words in a row, or a whole text where it is shorter but has four.
+    """
+    words = " ".join(_words(text))
+    for example in task.splits["validation"] + task.splits["test"]:
+        own = _words(example.text)
+        length = min(COPIED_WORDS, len(own))
+        for start in range(len(own) - length + 1 if length >= COPIED_WORDS // 2 else 0):
+            run = " ".join(own[start : start + length])
+            if f" {run} " in f" {words} ":
+                return run
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+# -- one repair ---------------------------------------------------------------------------------
+
+
+async def _with_one_repair(ask: Ask, request: Request, read: Callable[[Reply], T]) -> T:
+    """Ask; where the answer cannot be used, say why and ask once more."""
+    reply = await ask(request)
+    try:
+        return _used(reply, read)
+    except RewriteError as error:
+        problem = f"{error}. Write your answer again, whole and in the form that was asked for."
+        turns = [*request.messages, ("assistant", reply.text), ("user", problem)]
+        if not reply.text.strip():  # an empty turn is refused, so the problem follows the question
+            role, question = request.messages[-1]
+            turns = [*request.messages[:-1], (role, f"{question}\n\n{problem}")]
+        return _used(await ask(replace(request, messages=tuple(turns))), read)
+
+
+def _used(reply: Reply, read: Callable[[Reply], T]) -> T:
+    if reply.stop_reason == "refusal":
+        raise RewriteError("the answer was refused")
+    if reply.stop_reason == "max_tokens":
+        raise RewriteError("the answer was cut off: it was too long")
+    return read(reply)

@@ -1,0 +1,215 @@
+"""The order of the steps, and nothing else: each step is in the module that it is named for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
+
+from promptlab import prompts
+from promptlab.critique import criticize, evidence, rewrite
+from promptlab.datasets import Task
+from promptlab.errors import RewriteError
+from promptlab.metrics import evaluation, predict
+from promptlab.models import WORKERS, Client
+from promptlab.records import Evaluation, Example, Iteration, Model, Prompt, Run, Trial
+from promptlab.sampling import draw
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CRITIC_TOKENS = 16_000  # longest answer of a critic given by name, thinking included
+
+
+async def steps(
+    task: Task,
+    *,
+    classifier: Model | str,
+    critic: Model | str,
+    prompt: Prompt | None = None,
+    iterations: int = 5,
+    per_label: int = 20,
+    mistakes: int = 10,
+    correct: int = 5,
+    budget: int = 4000,
+    seed: int = 0,
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> AsyncIterator[Iteration | Run]:
+    """Improve a prompt; yield each Iteration as it ends, and last the Run.
+
+    The run is a pure function of the task, the settings and the replies: `workers` changes only how
+    long it takes. The critic sees the train split alone; prompts are chosen on validation; test is read
+    once, at the end, with the first and the best prompt.
+
+    Args:
+        task: what is decided, on which examples.
+        classifier: the model whose prompt is improved, or its name.
+        critic: the model that reads the mistakes and rewrites the prompt, or its name.
+        prompt: the prompt to start from; None for `prompts.first(task)`.
+        iterations: turns of the loop, 1 or more.
+        per_label: examples of each label in a minibatch, at most.
+        mistakes: wrong answers of each label that the critic is shown, at most.
+        correct: right answers of each label that the critic is shown, at most.
+        budget: longest prompt that the critic may write, in characters.
+        seed: changes which examples are drawn.
+        workers: calls in flight at a time.
+        api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+
+    Raises:
+        DataError: the task cannot be used as it is; no call was made.
+        ModelError: a call was refused, or stayed without an answer.
+    """
+    train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
+    classifier, critic = _model(classifier), _model(critic, max_tokens=CRITIC_TOKENS)
+    first = best = prompt or prompts.first(task)
+    history: list[Iteration] = []
+
+    async with Client(workers=workers, api_key=api_key) as client:
+        forward = functools.partial(_forward, client, classifier, task)
+        for number in range(1, iterations + 1):
+            turn, before = f"iteration {number}", client.tally
+            ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {turn}, critic")
+
+            # Forward: the best prompt so far answers about a fresh minibatch, and about validation.
+            batch = draw(train, task.labels, per_label=per_label, seed=seed, iteration=number)
+            seen = await forward(turn, "train", best, batch)
+            old = Trial(best, seen, await forward(turn, "validation", best, validation))
+            gradient = new = None
+            try:
+                # Gradient: the critic says what is wrong with it; what is not so is dropped.
+                told = evidence(task, seen, history, critic, mistakes, correct, seed)
+                gradient = await criticize(ask, told, seen)
+                # Update: it writes a new prompt, which is checked before a call is paid for it.
+                proposal = await rewrite(ask, told, gradient, task, best, budget)
+                # Accept: the new prompt has to be better on the minibatch, then on validation.
+                new = Trial(proposal, await forward(turn, "train", proposal, batch))
+                if better(new.minibatch, old.minibatch):
+                    new = replace(
+                        new, validation=await forward(turn, "validation", proposal, validation)
+                    )
+                accepted, verdict = judge(new, old)
+            except RewriteError as error:
+                accepted, verdict = False, f"no proposal: {error}"
+
+            spent = client.tally - before
+            history.append(Iteration(number, old, gradient, new, accepted, verdict, spent))
+            best = history[-1].best.prompt
+            yield history[-1]
+
+        # The test split is read here for the first time, with the first prompt and the best.
+        test_first = await forward("test", "test", first, test)
+        test_best = await forward("test", "test", best, test)
+        notices, data = task.notices, task.data_hash
+        yield Run(
+            task.name,
+            tuple(history),
+            first,
+            best,
+            test_first,
+            test_best,
+            client.tally,
+            data,
+            notices,
+        )
+
+
+def better(new: Evaluation, old: Evaluation) -> bool:
+    """Say whether the new prompt wins: by macro F1, and where that is equal by being shorter."""
+    new_f1, old_f1 = round(new.macro_f1, 9), round(old.macro_f1, 9)
+    return (new_f1, -len(new.prompt)) > (old_f1, -len(old.prompt))
+
+
+def judge(new: Trial, old: Trial) -> tuple[bool, str]:
+    """Accept or reject a new prompt, and say in words why."""
+    if new.validation is None or old.validation is None:
+        stage, accepted, pair = "minibatch", False, (old.minibatch, new.minibatch)
+    else:
+        pair = (old.validation, new.validation)
+        stage, accepted = "validation", better(new.validation, old.validation)
+    verdict = "accepted" if accepted else "rejected"
+    return (
+        accepted,
+        f"{verdict}: macro F1 on {stage} {pair[0].macro_f1:.3f} -> {pair[1].macro_f1:.3f}",
+    )
+
+
+async def _forward(
+    client: Client,
+    classifier: Model,
+    task: Task,
+    turn: str,
+    split: str,
+    prompt: Prompt,
+    examples: Sequence[Example],
+) -> Evaluation:
+    """Ask the classifier about every example and score its answers."""
+    replies = await client.ask_all(
+        (
+            prompts.request(prompt, example.text, classifier),
+            f"task {task.name!r}, {turn}, example {example.id!r}",
+        )
+        for example in examples
+    )
+    pairs = zip(examples, replies, strict=True)
+    rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
+    return evaluation(task, split, prompt, rows)
+
+
+def _model(model: Model | str, max_tokens: int = 1024) -> Model:
+    return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
+
+
+async def optimize_async(task: Task, **settings: Any) -> Run:
+    """Run `steps` to its end and return the Run."""
+    async for step in steps(task, **settings):
+        last = step
+    assert isinstance(last, Run)
+    return last
+
+
+async def evaluate_async(
+    task: Task,
+    prompt: Prompt,
+    *,
+    classifier: Model | str,
+    split: str = "test",
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> Evaluation:
+    """Ask the classifier about every example of a split and score its answers.
+
+    Raises:
+        DataError: the task cannot be used as it is; no call was made.
+        ModelError: a call was refused, or stayed without an answer.
+    """
+    examples = task.split(split)
+    async with Client(workers=workers, api_key=api_key) as client:
+        return await _forward(
+            client, _model(classifier), task, "evaluation", split, prompt, examples
+        )
+
+
+def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make a coroutine function callable from anywhere, a notebook's running loop included."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(function(*args, **kwargs))
+        # A loop is running in this thread and cannot be waited for from inside; another thread can.
+        with ThreadPoolExecutor(1) as thread:
+            copy = contextvars.copy_context()
+            return thread.submit(copy.run, asyncio.run, function(*args, **kwargs)).result()
+
+    return call
+
+
+optimize = synchronous(optimize_async)
+evaluate = synchronous(evaluate_async)
