@@ -1,0 +1,74 @@
+"""pytest for prompts: improve and guard the prompts of text classifiers, on recorded calls.
+
+The public names are loaded when they are first used: `import promptlab` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptlab.datasets import Task as Task
+    from promptlab.errors import CassetteMiss as CassetteMiss
+    from promptlab.errors import DataError as DataError
+    from promptlab.errors import ModelError as ModelError
+    from promptlab.errors import NetworkBlocked as NetworkBlocked
+    from promptlab.errors import PromptlabError as PromptlabError
+    from promptlab.errors import RewriteError as RewriteError
+    from promptlab.extract import tagged as tagged
+    from promptlab.loop import evaluate as evaluate
+    from promptlab.loop import evaluate_async as evaluate_async
+    from promptlab.loop import optimize as optimize
+    from promptlab.loop import optimize_async as optimize_async
+    from promptlab.loop import steps as steps
+    from promptlab.prompts import load_prompt as load_prompt
+    from promptlab.prompts import save_prompt as save_prompt
+    from promptlab.readers import from_dataframe as from_dataframe
+    from promptlab.readers import read_csv as read_csv
+    from promptlab.readers import read_jsonl as read_jsonl
+    from promptlab.readers import read_parquet as read_parquet
+    from promptlab.readers import read_tsv as read_tsv
+    from promptlab.records import Evaluation as Evaluation
+    from promptlab.records import Example as Example
+    from promptlab.records import Iteration as Iteration
+    from promptlab.records import Model as Model
+    from promptlab.records import Prediction as Prediction
+    from promptlab.records import Prompt as Prompt
+    from promptlab.records import Run as Run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "datasets": ("Task",),
+    "errors": (
+        "CassetteMiss",
+        "DataError",
+        "ModelError",
+        "NetworkBlocked",
+        "PromptlabError",
+        "RewriteError",
+    ),
+    "extract": ("tagged",),
+    "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
+    "prompts": ("load_prompt", "save_prompt"),
+    "readers": ("from_dataframe", "read_csv", "read_jsonl", "read_parquet", "read_tsv"),
+    "records": ("Evaluation", "Example", "Iteration", "Model", "Prediction", "Prompt", "Run"),
+}
+_PUBLIC = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module at its first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'promptlab' has no attribute {name!r}")
+    from importlib import import_module
+
+    globals()[name] = getattr(import_module(f"promptlab.{_PUBLIC[name]}"), name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,239 @@
+"""A session's laboratory: what the fixture `lab` gives to a test.
+
+Each optimization and evaluation is run once in a session, on its recording or live; its figures go to
+the summary, to JUnit and to a page. Of pytest it knows only where lines go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from promptlab import cassettes, models, network, prompts, readers
+from promptlab.datasets import Task
+from promptlab.errors import PromptlabError
+from promptlab.loop import evaluate_async, steps, synchronous
+from promptlab.models import ANY_KEY
+from promptlab.profiles import Profile
+from promptlab.records import Evaluation, Iteration, Prompt, Run
+from promptlab.report import lines, page
+
+T = TypeVar("T", bound=Run | Evaluation)
+
+
+@dataclass
+class Lab:
+    """Runs optimizations and evaluations inside a test session.
+
+    Attributes:
+        root: folder that holds `cassettes/`.
+        profile: whose recordings are replayed, or who is asked.
+        live: whether calls are made and recorded; otherwise none is made.
+        pages: folder for the HTML reports.
+        live_profile: the profile that a plain `pytest --live` would use.
+        say: shows a line while the session runs.
+        summary: lines for the end of the session, in sections (title, lines).
+        figures: name and value of what the test at work has looked at.
+    """
+
+    root: Path
+    profile: Profile
+    live: bool
+    pages: Path
+    live_profile: str
+    say: Callable[[str], None] = print
+    summary: list[tuple[str, list[str]]] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    _done: dict[Path, tuple[str, Any]] = field(default_factory=dict)
+
+    def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
+        """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
+
+        Args:
+            task: what is decided, on which examples.
+            name: names the recording, for a second run of the same task.
+            settings: those of `promptlab.steps`, above all `iterations`.
+
+        Raises:
+            CassetteMiss: a call was never recorded; the message gives the command that does it.
+        """
+        settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
+        total = settings.get("iterations", 5)
+
+        async def work(task: Task, key: str | None) -> Run:
+            started = time.monotonic()
+            async for step in steps(task, **settings, api_key=key):
+                if isinstance(step, Iteration):
+                    took[step.number] = time.monotonic() - started - sum(took.values())
+                    self.say(f"{task.name}: {lines.iteration(step, total)}")
+                else:
+                    run = step
+            took[0] = time.monotonic() - started
+            if self.live:
+                self._keep_examples(task, name)
+            return run
+
+        took: dict[int, float] = {}
+        task = self._as_recorded(task, name)
+        return self._once(task, name, settings, work, lambda run: lines.run(run, took))
+
+    def evaluate(
+        self,
+        task: Task,
+        prompt: Prompt | str | Path,
+        *,
+        split: str = "test",
+        name: str = "",
+        **settings: Any,
+    ) -> Evaluation:
+        """Score a prompt, or the one in a folder, on a split; the model is the profile's classifier.
+
+        Args:
+            task: what is decided, on which examples.
+            prompt: the prompt, or the folder that holds it.
+            split: "train", "validation" or "test".
+            name: names the recording; by default "evaluate-" and the split.
+            settings: `workers`, or another `classifier`.
+
+        Raises:
+            CassetteMiss: a call was never recorded; the message gives the command that does it.
+        """
+        scored = prompt if isinstance(prompt, Prompt) else prompts.load_prompt(prompt)
+        settings = {"classifier": self.profile.classifier} | settings | {"split": split}
+
+        async def work(task: Task, key: str | None) -> Evaluation:
+            return await evaluate_async(task, scored, **settings, api_key=key)
+
+        name = name or f"evaluate-{split}"
+        return self._once(task, name, settings | {"prompt": scored}, work, lines.evaluation)
+
+    def _once(
+        self,
+        task: Task,
+        name: str,
+        settings: dict[str, Any],
+        work: Callable[[Task, str | None], Coroutine[Any, Any, T]],
+        describe: Callable[[T], Any],
+    ) -> T:
+        """Do the work unless this session has; what it raised is remembered and raised again."""
+        path = self.cassette(task, name)
+        asked = repr((task, settings))
+        if path not in self._done:
+            self._done[path] = (asked, self._attempt(path, task, name, work, describe))
+        known, outcome = self._done[path]
+        if known != asked:
+            raise PromptlabError(
+                f"{path}: two different runs of task {task.name!r} in one session want this recording: "
+                f"give one of them a name of its own, lab...(..., name='...')"
+            )
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.figures |= _figures(f"{task.name}.{name}", outcome)
+        result: T = outcome
+        return result
+
+    def _attempt(
+        self,
+        path: Path,
+        task: Task,
+        name: str,
+        work: Callable[[Task, str | None], Coroutine[Any, Any, T]],
+        describe: Callable[[T], Any],
+    ) -> T | Exception:
+        try:
+            with self._closed(), cassettes.use(path, live=self.live, record_with=self._command()):
+                outcome = synchronous(work)(task, None if self.live else ANY_KEY)
+        except Exception as error:
+            return error
+        header = cassettes.provenance(path)
+        self.pages.mkdir(parents=True, exist_ok=True)
+        html = self.pages / f"{task.name}-{name}.html"
+        html.write_text(page.render(outcome, lines.provenance(header)), encoding="utf-8")
+        told = [*describe(outcome), lines.provenance(header), f"report: {html}"]
+        self.summary.append((f"{task.name}: {name}", told))
+        return outcome
+
+    def cassette(self, task: Task, name: str) -> Path:
+        """Return where a run is recorded."""
+        return self.root / "cassettes" / self.profile.name / task.name / f"{name}.jsonl"
+
+    def _command(self) -> str:
+        """Return the command that records what the test at work needs."""
+        profile = self.profile.name
+        option = [] if profile == self.live_profile else [f"--promptlab-profile={profile}"]
+        return shlex.join(["pytest", "--live", *option, _test()])
+
+    def _closed(self) -> Any:
+        """Close the network: on replay all but loopback, and the API's own server wherever it is."""
+        servers = [
+            urlsplit(model.base_url or "https://api.anthropic.com")
+            for model in (self.profile.classifier, self.profile.critic)
+        ]
+        if self.live:
+            proxies = [urlsplit(proxy).hostname for proxy in getproxies().values()]
+            hosts = [server.hostname for server in servers] + proxies
+            return network.only_loopback(_test(), hosts=frozenset(h for h in hosts if h))
+        ports = [s.port for s in servers if network.is_loopback(s.hostname or "")]
+        return network.only_loopback(_test(), closed_ports=frozenset(p for p in ports if p))
+
+    def _snapshot(self, task: Task, name: str) -> Path:
+        return self.cassette(task, name).with_suffix(".examples.jsonl")
+
+    def _keep_examples(self, task: Task, name: str) -> None:
+        """Keep the examples beside a recorded optimization: with other data it would be another run."""
+        rows = [{k: v for k, v in asdict(e).items() if k != "source" and v} for e in task.examples]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self._snapshot(task, name).write_text(text, encoding="utf-8", newline="\n")
+
+    def _as_recorded(self, task: Task, name: str) -> Task:
+        """Return the task with the examples its optimization was recorded on."""
+        snapshot = self._snapshot(task, name)
+        if self.live or not snapshot.exists():
+            return task
+        recorded = replace(task, examples=readers.read_jsonl(snapshot))
+        if recorded.data_hash == task.data_hash:
+            return task
+        self.summary.append(
+            (f"{task.name}: {name}", ["recorded on older data; pytest --live records it anew"])
+        )
+        return recorded
+
+
+def reachable(profile: Profile) -> None:
+    """Make sure that the profile's servers answer; ModelError says in one sentence what to set."""
+    servers = {model.base_url: model for model in (profile.classifier, profile.critic)}
+    for model in servers.values():
+        synchronous(models.reachable)(model)
+
+
+def _test() -> str:
+    """Return the id of the test at work, which pytest keeps in the environment."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "a test").rsplit(" (", 1)[0]
+
+
+def _figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
+    """Name the figures of a result for JUnit."""
+    if isinstance(outcome, Evaluation):
+        return {
+            f"{name}.macro_f1": outcome.macro_f1,
+            f"{name}.accuracy": outcome.accuracy,
+            f"{name}.without_label": outcome.without_label,
+            f"{name}.n": outcome.scores.n,
+        }
+    best = outcome.history[-1].best.validation
+    return {
+        f"{name}.test_macro_f1": outcome.test.macro_f1,
+        f"{name}.test_macro_f1_of_first": outcome.test_first.macro_f1,
+        f"{name}.validation_macro_f1_selected": best.macro_f1 if best else 0.0,
+        f"{name}.calls": outcome.spent.calls,
+        f"{name}.input_tokens": outcome.spent.input_tokens,
+        f"{name}.output_tokens": outcome.spent.output_tokens,
+    }

@@ -1,0 +1,94 @@
+"""Which models are asked: the profiles in [tool.promptlab] of pyproject.toml.
+
+    [tool.promptlab]
+    replay = "local"  # whose recordings a plain `pytest` replays
+    live = "claude"   # who answers `pytest --live`
+
+    [tool.promptlab.profiles.local]
+    base_url = "http://127.0.0.1:8082"
+    classifier = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 160, extra_body = { temperature = 0 } }
+    critic = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 1000 }
+
+The profile "claude" is there without being written, and can be written over.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from promptlab.errors import DataError, shorten
+from promptlab.records import Model
+
+ROLES = ("classifier", "critic")
+MODEL_FIELDS = tuple(field.name for field in fields(Model))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A classifier and a critic; the name is the folder of their recordings."""
+
+    name: str
+    classifier: Model
+    critic: Model
+
+
+#: The reply of the classifier carries its reasoning, so thinking would be paid twice.
+CLAUDE = Profile(
+    "claude",
+    Model("claude-haiku-5-5", max_tokens=1024, effort="low", thinking={"type": "disabled"}),
+    Model("claude-opus-5-5", max_tokens=16_000),
+)
+
+
+def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
+    """Read the profile to replay, or to use live; `name` overrides the file's choice.
+
+    Raises:
+        DataError: for a file, a profile or a field that cannot be used.
+    """
+    settings = _settings(pyproject)
+    chosen = name or settings.get("live" if live else "replay", CLAUDE.name)
+    profiles = settings.get("profiles", {})
+    if chosen in profiles:
+        return _profile(pyproject, chosen, profiles[chosen])
+    if chosen == CLAUDE.name:
+        return CLAUDE
+    raise DataError(
+        f"{pyproject}: no profile {chosen!r}, only {', '.join([*profiles, CLAUDE.name])}. "
+        f"Write it under [tool.promptlab.profiles.{chosen}]"
+    )
+
+
+def _settings(pyproject: Path) -> Mapping[str, Any]:
+    try:
+        text = pyproject.read_text(encoding="utf-8") if pyproject.exists() else ""
+        settings: Mapping[str, Any] = tomllib.loads(text).get("tool", {}).get("promptlab", {})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{pyproject}: cannot be read: {error}") from error
+    _known(f"{pyproject}, [tool.promptlab]", settings, ("replay", "live", "profiles"))
+    return settings
+
+
+def _profile(pyproject: Path, name: str, table: Mapping[str, Any]) -> Profile:
+    where = f"{pyproject}, profile {name!r}"
+    _known(where, table, ("base_url", *ROLES))
+    models = {}
+    for role in ROLES:
+        given: dict[str, Any] = {"base_url": table.get("base_url")} | dict(table.get(role, {}))
+        _known(f"{where}, {role}", given, MODEL_FIELDS)
+        if "name" not in given:
+            raise DataError(f"{where}: {role} has no name, expected {role} = {{ name = '...' }}")
+        models[role] = Model(**given)
+    return Profile(name, **models)
+
+
+def _known(where: str, table: Mapping[str, Any], expected: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in expected:
+            raise DataError(
+                f"{where}: {shorten(key)} is not known, expected one of {', '.join(expected)}"
+            )

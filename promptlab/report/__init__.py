@@ -1,0 +1,1 @@
+"""What people read: lines for the terminal, a page for the browser."""

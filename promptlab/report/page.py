@@ -1,0 +1,57 @@
+"""A page for the browser: one file, nothing loaded from elsewhere, every text escaped.
+
+Model text is hostile input: the templates escape all they show, and the page runs no script.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from promptlab.records import Evaluation, Run
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def render(result: Run | Evaluation, provenance: str) -> str:
+    """Return the page of a run or an evaluation, a whole HTML document."""
+    if isinstance(result, Run):
+        return _templates().get_template("run.html").render(run=result, provenance=provenance)
+    return _templates().get_template("evaluation.html").render(result=result, provenance=provenance)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("promptlab.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(f1=_f1, diff=diff)
+    environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
+    return environment
+
+
+def _f1(result: Evaluation | None) -> str:
+    return f"{result.macro_f1:.3f}" if result else "-"
+
+
+def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Yield the words of two texts as ("same" | "removed" | "added", text), in reading order."""
+    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (old, new))
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield "same", "".join(a[i:j])
+            continue
+        if i < j:
+            yield "removed", "".join(a[i:j])
+        if k < m:
+            yield "added", "".join(b[k:m])

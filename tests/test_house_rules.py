@@ -1,0 +1,99 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import promptlab
+
+from .conftest import ROOT
+
+PACKAGE = Path(promptlab.__file__).parent
+
+#: A module imports only from rungs below its own.
+LADDER = [
+    {"errors"},
+    {"records", "extract", "network"},
+    {"sampling", "readers", "profiles", "models", "cassettes", "report.lines", "report.page"},
+    {"datasets"},
+    {"prompts", "metrics", "critique"},
+    {"loop"},
+    {"lab"},
+    {"pytest_plugin", "__init__", "report.__init__"},
+]
+
+
+def modules() -> dict[str, Path]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("promptlab"):
+            base = node.module.removeprefix("promptlab").removeprefix(".")
+            for alias in node.names:
+                name = f"{base}.{alias.name}".strip(".")
+                found.add(name if name in modules() else base)
+    return found - {""}
+
+
+def test_every_module_stands_on_a_rung():
+    assert sorted(modules()) == sorted(name for rung in LADDER for name in rung)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_imports_only_from_lower_rungs(name):
+    rung = next(n for n, names in enumerate(LADDER) if name in names)
+    below = {lower for names in LADDER[:rung] for lower in names}
+    assert imported(modules()[name]) <= below
+
+
+HEAVY = ("anthropic", "sklearn", "pandas", "numpy", "vcr", "jinja2", "hypothesis")
+
+
+@pytest.mark.parametrize("module", ["promptlab", "promptlab.pytest_plugin"])
+def test_importing_it_loads_no_heavy_package(module):
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
+
+
+def test_a_session_that_does_not_use_lab_loads_no_heavy_package(pytester):
+    pytester.makepyfile(
+        f"""
+        import sys
+
+        def test_it():
+            assert [] == [name for name in {HEAVY!r} if name in sys.modules]
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:anyio")
+    result.assert_outcomes(passed=1)
+
+
+def test_every_public_name_can_be_loaded():
+    for name in promptlab.__all__:
+        assert getattr(promptlab, name)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="optimise"):
+        promptlab.optimise  # noqa: B018
+
+
+def test_the_package_is_small():
+    lines = sum(len(path.read_text().splitlines()) for path in modules().values())
+    assert lines < 3000
+
+
+def test_committed_files_hold_no_key():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.splitlines():
+        assert b"sk-" + b"ant-" not in (ROOT / name).read_bytes(), name

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+from xml.etree import ElementTree
+
+# Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
+import anthropic  # noqa: F401
+import jinja2  # noqa: F401
+import pytest
+import sklearn.metrics  # noqa: F401
+import vcr  # noqa: F401
+
+from . import examples
+from .server import serving
+
+DATA = "id,text,label\n" + "".join(f"{e.id},{e.text},{e.label}\n" for e in examples.examples())
+TASK = """
+import promptlab as pl
+
+task = pl.Task(
+    name="topics",
+    examples=pl.read_csv("data.csv"),
+    labels=("weather", "food"),
+    brief="Weather or food?",
+)
+"""
+TESTS = """
+import pytest
+import promptlab as pl
+from topics import task
+
+@pytest.fixture(scope="session")
+def run(lab):
+    return lab.optimize(task, iterations=2, per_label=6)
+
+def test_one(run):
+    assert run.test.macro_f1 == 1.0
+
+def test_two(lab, run):
+    assert lab.optimize(task, iterations=2, per_label=6) is run
+
+def test_three(lab):
+    assert lab.evaluate(task, pl.Prompt("Better"), split="validation").macro_f1 == 1.0
+"""
+
+
+@pytest.fixture
+def project(pytester):
+    """Lay out a project of promptlab's user, without an address for its models yet."""
+    pytester.makefile(".csv", data=DATA)
+    pytester.makepyfile(topics=TASK, test_topics=TESTS)
+    pytester.syspathinsert()
+    return pytester
+
+
+def connect(project, url):
+    project.makepyprojecttoml(
+        f"""
+        [tool.promptlab]
+        replay = "local"
+        live = "local"
+
+        [tool.promptlab.profiles.local]
+        base_url = "{url}"
+        classifier = {{ name = "small" }}
+        critic = {{ name = "large" }}
+        """
+    )
+
+
+@pytest.fixture
+def recorded(project):
+    """Record the project's tests, and close the server."""
+    with serving(examples.answer) as server:
+        connect(project, server.url)
+        project.live = project.runpytest("--live", "-v")
+        project.live.assert_outcomes(passed=3)
+        project.asked = len(server.bodies)
+    return project
+
+
+def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
+    # When
+    result = recorded.runpytest("-v")
+    # Then
+    result.assert_outcomes(passed=3)
+    cassettes = sorted(recorded.path.glob("cassettes/local/topics/*"))
+    assert ["evaluate-validation.jsonl", "optimize.examples.jsonl", "optimize.jsonl"] == [
+        path.name for path in cassettes
+    ]
+
+
+def test_a_run_is_made_once_for_all_tests(recorded):
+    lines = [line for line in recorded.live.outlines if line.startswith("topics: iteration 1/2")]
+    assert 1 == len(lines)
+    calls = int(re.search(r"all, with test +(\d+)", recorded.live.stdout.str())[1])
+    assert recorded.asked == calls + len(examples.task().split("validation"))
+
+
+def test_each_iteration_is_a_line_while_the_session_runs(recorded):
+    # When it is replayed under -v
+    result = recorded.runpytest("-v")
+    # Then the lines stand between the name of the first test and its outcome
+    result.stdout.re_match_lines(
+        [
+            r"test_topics\.py::test_one $",
+            r"topics: iteration 1/2  minibatch F1 0\.\d+ -> 1\.000  validation F1 0\.\d+ -> 1\.000  accepted  \d+ calls  [\d,]+ tokens",
+            r"topics: iteration 2/2  minibatch F1 1\.000 -> -  validation F1 1\.000 -> -  no proposal  \d+ calls  [\d,]+ tokens",
+            r"test_topics\.py::test_one PASSED +\[ *33%\]",
+        ]
+    )
+
+
+def test_without_v_no_line_is_shown_before_the_summary(recorded):
+    result = recorded.runpytest()
+    assert "iteration 1/2  minibatch" not in result.stdout.str()
+
+
+def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
+    result = recorded.runpytest()
+    result.stdout.re_match_lines(
+        [
+            r"=+ topics: optimize =+",
+            r"prompt +minibatch +validation +verdict +calls +tokens in +tokens out +seconds",
+            r"0 \w{8} +0\.\d{3} +0\.\d{3} +first",
+            r"1 \w{8} +1\.000 +1\.000 +accepted +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"2 - +- +- +no proposal +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"all, with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"test macro F1 \(n = \d+\): first prompt 0\.\d{3}, best prompt 1\.000",
+            r"the best prompt was selected on validation, so its figure there is optimistic",
+            r"recorded \d{4}-\d\d-\d\d from synthetic at loopback",
+            r"report: .*/\.promptlab/topics-optimize\.html",
+        ],
+        consecutive=False,
+    )
+    assert (recorded.path / ".promptlab/topics-optimize.html").exists()
+    assert (recorded.path / ".promptlab/topics-evaluate-validation.html").exists()
+
+
+def test_the_figures_stand_in_the_junit_file(recorded):
+    recorded.runpytest("--junitxml=junit.xml")
+    found = ElementTree.parse(recorded.path / "junit.xml").iter("property")
+    figures = {one.get("name"): float(one.get("value")) for one in found}
+    assert 1.0 == figures["promptlab.topics.optimize.test_macro_f1"]
+    assert 1.0 == figures["promptlab.topics.evaluate-validation.macro_f1"]
+    assert figures["promptlab.topics.optimize.calls"] > 100
+
+
+def test_the_advice_of_a_miss_records_what_was_missing(recorded):
+    # When the prompt changes
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace('"Better"', '"Better, again"'))
+    result = recorded.runpytest()
+    # Then the test fails and says what was asked for, where, and how to record it
+    result.assert_outcomes(passed=2, failed=1)
+    text = result.stdout.str()
+    assert "no recording of task 'topics', evaluation, example 'e0" in text
+    assert "cassettes/local/topics/evaluate-validation.jsonl" in text
+    advice = re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
+    assert "pytest --live test_topics.py::test_three" == advice
+    # And whoever follows the advice has a recording
+    with serving(examples.answer) as server:
+        connect(recorded, server.url)
+        recorded.runpytest(*shlex.split(advice)[1:]).assert_outcomes(passed=1)
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+def test_an_iteration_that_was_not_recorded_is_named(recorded):
+    task = recorded.path / "topics.py"
+    task.write_text(task.read_text().replace("Weather or food?", "Food or weather?"))
+    result = recorded.runpytest("-k", "test_one")
+    result.stdout.re_match_lines(
+        [r".*CassetteMiss: no recording of task 'topics', iteration 1, example 'e\d+'"]
+    )
+
+
+def test_a_failure_is_remembered_and_not_tried_again(recorded):
+    (recorded.path / "cassettes/local/topics/optimize.jsonl").unlink()
+    recorded.makepyfile(
+        test_twice="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_it(lab, time):
+            with pytest.raises(pl.CassetteMiss) as miss:
+                lab.optimize(task, iterations=2, per_label=6)
+            globals().setdefault("first", miss.value)
+            assert miss.value is first
+        """
+    )
+    recorded.runpytest("test_twice.py").assert_outcomes(passed=2)
+
+
+def test_live_without_a_credential_stops_before_the_first_test(project):
+    project.makepyprojecttoml("[tool.promptlab]\nlive = 'claude'\n")
+    result = project.runpytest("--live", "-v")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(
+        ["*no credential for https://api.anthropic.com: set ANTHROPIC_API_KEY*"]
+    )
+    assert "test_one" not in result.stdout.str()
+
+
+def test_live_without_a_server_stops_before_the_first_test(project):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        connect(project, f"http://127.0.0.1:{unused.getsockname()[1]}")
+        result = project.runpytest("--live", "-v")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*cannot be reached: start the server*"])
+    assert "test_one" not in result.stdout.str()
+
+
+def test_live_without_a_test_that_uses_lab_needs_no_server(pytester):
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest("--live").assert_outcomes(passed=1)
+
+
+def test_another_plugin_keeps_its_live(pytester):
+    pytester.makepyfile(
+        owner="def pytest_addoption(parser): parser.addoption('--live', action='store_true', dest='theirs')",
+        test_it="def test_it(pytestconfig): assert not pytestconfig.getoption('promptlab_live')",
+    )
+    pytester.syspathinsert()
+    pytester.runpytest_subprocess("-p", "owner", "--live").assert_outcomes(passed=1)
+
+
+def test_workers_replay_the_same_and_the_summary_shows_it_once(recorded):
+    result = recorded.runpytest_subprocess("-n", "2", "-v", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=3)
+    assert 1 == result.stdout.str().count("= topics: optimize =")
+    assert 1 == result.stdout.str().count("iteration 1: accepted")
+
+
+def test_workers_do_not_record(project):
+    result = project.runpytest_subprocess("--live", "-n", "2")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*--live records in one process: leave out -n*"])
+
+
+def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
+    task = recorded.path / "topics.py"
+    task.write_text(
+        "import socket\n"
+        + task.read_text().replace(
+            'brief="', 'extract=lambda r: socket.create_connection(("192.0.2.1", 9)), brief="'
+        )
+        + "\n"
+    )
+    result = recorded.runpytest("-k", "test_three", "-W", "ignore")
+    result.stdout.fnmatch_lines(
+        ["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"]
+    )
+
+
+def test_the_own_server_is_closed_while_lab_replays(recorded):
+    with serving(examples.answer) as server:
+        connect(recorded, server.url)
+        port = server.url.rpartition(":")[2]
+        task = recorded.path / "topics.py"
+        reach = f'extract=lambda r: socket.create_connection(("127.0.0.1", {port})), brief="'
+        task.write_text("import socket\n" + task.read_text().replace('brief="', reach))
+        result = recorded.runpytest("-k", "test_three", "-W", "ignore")
+        result.stdout.fnmatch_lines([f"*NetworkBlocked: * tried to reach 127.0.0.1:{port}.*"])
+        assert [] == server.bodies
+
+
+def test_an_optimization_on_older_data_stays_green_and_says_so(recorded):
+    (recorded.path / "data.csv").write_text(DATA + "new,A new sentence.,food\n")
+    result = recorded.runpytest("-k", "test_one")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*recorded on older data*"])
+
+
+def test_two_runs_under_one_name_are_refused(recorded):
+    recorded.makepyfile(
+        test_clash="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            lab.evaluate(task, pl.Prompt("Better"), split="validation")
+            with pytest.raises(pl.PromptlabError, match="give one of them a name of its own"):
+                lab.evaluate(task, pl.Prompt("Worse"), split="validation")
+        """
+    )
+    recorded.runpytest("test_clash.py").assert_outcomes(passed=1)
+
+
+def test_an_unknown_profile_is_named(recorded):
+    result = recorded.runpytest("--promptlab-profile=lokal")
+    result.stdout.fnmatch_lines(
+        ["*DataError: *pyproject.toml: no profile 'lokal', only local, claude*"]
+    )
+
+
+HELP = """\
+promptlab: prompts of text classifiers:
+  --promptlab-live      Make the calls of `lab` and record them.
+  --promptlab-profile=NAME
+                        Use this profile of [tool.promptlab] instead of the one
+                        that it names.
+  --promptlab-report=DIR
+                        Write the HTML reports into this folder (default:
+                        .promptlab).
+  --live                Short for --promptlab-live.
+"""
+
+
+def test_the_help_says_this(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert HELP in pytester.runpytest("--help").stdout.str()
