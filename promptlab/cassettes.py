@@ -2,22 +2,19 @@
 
 vcrpy does the work: its patches stand in the HTTP transport, its Cassette decides what is played. Here
 is what differs: answers are found through an index (vcrpy's own search compares every stored request
-with every new one, which is quadratic), the file is JSON lines, sorted and replaced as a whole, and what
-is kept of a call is a short list.
-
-A file holds one run. Its first line says who answered, when, and what was dropped; then one line a call.
+with every new one, which is quadratic), and the file is JSON lines, replaced as a whole; what stands in
+it is in cassette_file.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,26 +25,11 @@ from vcr.persisters.filesystem import CassetteNotFoundError
 from vcr.record_mode import RecordMode
 from vcr.request import Request as VcrRequest
 
-from promptlab.errors import CassetteMiss, DataError, shorten
-from promptlab.network import is_loopback
+from promptlab import cassette_file
+from promptlab.cassette_file import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, allowed, said
+from promptlab.errors import CassetteMiss, DataError
 
-FORMAT = 1
-ANTHROPIC = "api.anthropic.com"
-REQUEST_HEADERS = ("anthropic-beta", "anthropic-version", "content-type")
-RESPONSE_HEADERS = ("content-type", "retry-after")
-UNMATCHED = (
-    "cache_control",
-    "stream",
-)  # fields that change how an answer is sent, not what it says
-DROPPED = (
-    "request headers other than " + ", ".join(REQUEST_HEADERS),
-    "response headers other than " + ", ".join(RESPONSE_HEADERS),
-    "message and request ids",
-    "signatures of thinking blocks",
-    "answers with a status other than 200",
-)
-
-Entry = dict[str, Any]  # a line of the file: {"request": {...}, "response": {...}}
+JOURNAL = ".journal"  # ends the name of the file that a recording grows in
 
 
 @contextlib.contextmanager
@@ -68,7 +50,7 @@ def use(path: Path, *, live: bool, record_with: str) -> Iterator[IndexedCassette
         DataError: for a file that is not a cassette.
     """
     recorder = vcr.VCR()
-    recorder.register_serializer("promptlab", _Lines)
+    recorder.register_serializer("promptlab", cassette_file)
     recorder.register_persister(_Files)
     config = recorder.get_merged_config(
         path=str(path),
@@ -89,7 +71,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         super().__init__(path, **config)
         self.live, self.record_with = live, record_with
         self._index: dict[str, list[int]] = defaultdict(list)
-        self._journal = Path(path + ".journal")
+        self._journal = Path(path + JOURNAL)
 
     def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
         """Keep one call and its answer; while recording, in the journal too."""
@@ -101,7 +83,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         if self.rewound:  # loaded before: what comes now is new
             self._journal.parent.mkdir(parents=True, exist_ok=True)
             with self._journal.open("a", encoding="utf-8", newline="\n") as journal:
-                journal.write(_line(_entry(*self.data[position])))
+                journal.write(cassette_file.line(_entry(*self.data[position])))
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
@@ -131,119 +113,66 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
             self._journal.unlink(missing_ok=True)
 
 
-class _Lines:
-    """vcrpy's serializer: a header and entries, as JSON lines."""
-
-    @staticmethod
-    def serialize(cassette: dict[str, Any]) -> str:
-        """Write the header, then the entries in the order of their requests."""
-        entries = sorted(cassette["entries"], key=lambda entry: canonical(entry["request"]["body"]))
-        return "".join(_line(one) for one in [cassette["header"], *entries])
-
-    @staticmethod
-    def deserialize(text: str) -> dict[str, Any]:
-        """Take the lines apart; ValueError names the first one that cannot be used."""
-        cassette: dict[str, Any] = {"header": {}, "entries": []}
-        # Not splitlines(): U+2028 and its like are no line ends in JSON. A last line without its
-        # newline is one that a killed process did not finish.
-        for number, line in enumerate(text.split("\n")[:-1], start=1):
-            try:
-                parsed = json.loads(line)
-                if "promptlab" in parsed:
-                    cassette["header"] = _checked(parsed)
-                else:
-                    parsed["request"]["body"], parsed["response"]["body"]["content"]
-                    cassette["entries"].append(parsed)
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"line {number}: not a recorded call: {shorten(line)}") from error
-        return cassette
-
-
 class _Files:
     """vcrpy's persister: keeps the lines of unchanged answers, replaces the file as a whole."""
 
     @staticmethod
-    def load_cassette(path: Path, serializer: type[_Lines]) -> tuple[Any, Any, dict[str, Any]]:
+    def load_cassette(path: Path, serializer: ModuleType) -> tuple[Any, Any, dict[str, Any]]:
         """Return the requests, their responses and the header."""
-        cassette = _read(Path(path), serializer)
+        cassette = _read(path, serializer)
         pairs = [_interaction(entry) for entry in cassette["entries"]]
         return (
-            [request for request, _ in pairs],
-            [response for _, response in pairs],
+            [asked for asked, _ in pairs],
+            [answered for _, answered in pairs],
             cassette["header"],
         )
 
     @staticmethod
-    def save_cassette(path: str, cassette: dict[str, Any], serializer: type[_Lines]) -> None:
+    def save_cassette(path: str, cassette: dict[str, Any], serializer: ModuleType) -> None:
         """Write the interactions; an answer that has not changed keeps the entry it had."""
         target, header, old = Path(path), {}, {}
         with contextlib.suppress(CassetteNotFoundError):
             before = _read(target, serializer)
-            header, old = before["header"], {_said(entry): entry for entry in before["entries"]}
+            header, old = before["header"], {said(entry): entry for entry in before["entries"]}
         pairs = zip(cassette["requests"], cassette["responses"], strict=True)
-        new = {_said(entry): entry for entry in (_entry(*pair) for pair in pairs)}
+        new = {said(entry): entry for entry in (_entry(*pair) for pair in pairs)}
         if new.keys() != old.keys():
-            header = _header(list(new.values()))
-        text = serializer.serialize(
-            {"header": header, "entries": [old.get(said, entry) for said, entry in new.items()]}
-        )
+            header = cassette_file.header_of(new.values())
+        entries = [old.get(key, entry) for key, entry in new.items()]
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(target.name + ".tmp")
+        text = serializer.serialize({"header": header, "entries": entries})
         unfinished.write_text(text, encoding="utf-8", newline="\n")
         unfinished.replace(target)
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """Return the header of a cassette: who answered, where, when, and what was dropped."""
+    header: dict[str, Any] = _read(path, cassette_file)["header"]
+    return header
 
 
 def key_of(request: VcrRequest) -> str:
     """Return what is matched: method, path and the hash of the canonical body."""
     key: str | None = getattr(request, "promptlab_key", None)
     if key is None:
-        body = canonical(json.loads(request.body or b"null"))
+        body = cassette_file.canonical(json.loads(request.body or b"null"))
         key = f"{request.method} {request.path} {hashlib.sha256(body.encode()).hexdigest()}"
         request.promptlab_key = key
     return key
 
 
-def canonical(body: Any) -> str:
-    """Write a request's body so that equal questions give equal text."""
-    return json.dumps(_matched(body), sort_keys=True, separators=(",", ":"))
-
-
-def provenance(path: Path) -> dict[str, Any]:
-    """Return the header of a cassette: who answered, where, when, and what was dropped."""
-    header: dict[str, Any] = _read(path, _Lines)["header"]
-    return header
-
-
-def _matched(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _matched(field) for name, field in value.items() if name not in UNMATCHED}
-    return [_matched(item) for item in value] if isinstance(value, list) else value
-
-
-def _read(path: Path, serializer: type[_Lines]) -> dict[str, Any]:
+def _read(path: Path, serializer: ModuleType) -> dict[str, Any]:
     if not path.exists():
         raise CassetteNotFoundError(path)
     try:
-        return serializer.deserialize(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if path.name.endswith(JOURNAL):  # a killed process may have left half a line
+            text = text[: text.rfind("\n") + 1]
+        cassette: dict[str, Any] = serializer.deserialize(text)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a cassette that can be read: {error}") from error
-
-
-def _checked(header: dict[str, Any]) -> dict[str, Any]:
-    if header["promptlab"] != FORMAT:
-        raise ValueError(f"format {header['promptlab']!r}, this version reads format {FORMAT}")
-    return header
-
-
-def _header(entries: list[Entry]) -> dict[str, Any]:
-    return {
-        "promptlab": FORMAT,
-        "answered_by": sorted({str(entry["response"]["body"].get("model")) for entry in entries}),
-        "server": sorted({entry["request"]["server"] for entry in entries}),
-        "recorded": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": {name: version(name) for name in ("anthropic", "pytest-promptlab", "vcrpy")},
-        "dropped": list(DROPPED),
-    }
+    return cassette
 
 
 def _only_messages(request: VcrRequest) -> VcrRequest | None:
@@ -252,45 +181,26 @@ def _only_messages(request: VcrRequest) -> VcrRequest | None:
 
 
 def _only_answers(response: dict[str, Any]) -> dict[str, Any] | None:
-    """Keep what a model answered, cleaned; an error is no answer, and is never recorded."""
+    """Keep what a model answered; an error is no answer, nor is a proxy's page with status 200."""
     if response["status"]["code"] != 200:
         return None
     plain = decode_response(response)
-    try:
-        body = json.loads(plain["body"]["string"])
-        content = [
-            {k: v for k, v in block.items() if k != "signature"} for block in body["content"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # status 200 with something else in it: a proxy's page
-    body = {k: v for k, v in body.items() if k not in ("id", "request_id")} | {"content": content}
-    headers = _allowed(plain["headers"], RESPONSE_HEADERS)
-    return {
-        "status": {"code": 200, "message": "OK"},
-        "headers": {name: [value] for name, value in headers.items()},
-        "body": {"string": json.dumps(body).encode()},
-    }
-
-
-def _allowed(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
-    """Take the allow-listed headers, by name in lower case; of a repeated one the first."""
-    lower = {name.lower(): value for name, value in dict(headers).items()}
-    found = {name: lower[name] for name in names if name in lower}
-    return {name: value if isinstance(value, str) else value[0] for name, value in found.items()}
+    body = cassette_file.answer_of(plain["body"]["string"])
+    return _response(allowed(plain["headers"], RESPONSE_HEADERS), body) if body else None
 
 
 def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
     return {
         "request": {
             "method": request.method,
-            "server": _server(urlsplit(request.uri).hostname or ""),
+            "server": cassette_file.server_of(urlsplit(request.uri).hostname or ""),
             "path": request.path,
-            "headers": _allowed(request.headers, REQUEST_HEADERS),
+            "headers": allowed(request.headers, REQUEST_HEADERS),
             "body": json.loads(request.body),
         },
         "response": {
             "status": response["status"]["code"],
-            "headers": _allowed(response["headers"], RESPONSE_HEADERS),
+            "headers": allowed(response["headers"], RESPONSE_HEADERS),
             "body": json.loads(response["body"]["string"]),
         },
     }
@@ -298,37 +208,16 @@ def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
 
 def _interaction(entry: Entry) -> tuple[VcrRequest, dict[str, Any]]:
     asked, answered = entry["request"], entry["response"]
-    request = VcrRequest(
-        asked["method"],
-        f"http://{asked['server']}{asked['path']}",
-        json.dumps(asked["body"]).encode(),
-        asked["headers"],
-    )
-    return request, {
-        "status": {"code": answered["status"], "message": "OK"},
-        "headers": {name: [value] for name, value in answered["headers"].items()},
-        "body": {"string": json.dumps(answered["body"]).encode()},
+    url = f"http://{asked['server']}{asked['path']}"
+    body = json.dumps(asked["body"]).encode()
+    request = VcrRequest(asked["method"], url, body, asked["headers"])
+    return request, _response(answered["headers"], answered["body"])
+
+
+def _response(headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+    """Build an answer in vcrpy's form; only those with status 200 are ever kept."""
+    return {
+        "status": {"code": 200, "message": "OK"},
+        "headers": {name: [value] for name, value in headers.items()},
+        "body": {"string": json.dumps(body).encode()},
     }
-
-
-def _server(host: str) -> str:
-    """Name the class of a server; its address stays out of the file."""
-    if host in (ANTHROPIC, "loopback"):
-        return host
-    return "loopback" if is_loopback(host) else "other"
-
-
-def _said(entry: Entry) -> tuple[str, str]:
-    """The question and what was answered; equal ones are one recording, whatever else differs."""
-    body = entry["response"]["body"]
-    answer = [body.get(field) for field in ("content", "stop_reason", "stop_details")]
-    return canonical(entry["request"]["body"]), json.dumps(answer, sort_keys=True)
-
-
-def _line(value: dict[str, Any]) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, only an escape
-        text = json.dumps(value)
-    return text + "\n"

@@ -10,7 +10,8 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from promptlab.datasets import Task
 from promptlab.errors import PromptlabError
 from promptlab.loop import evaluate_async, steps, synchronous
 from promptlab.models import ANY_KEY
-from promptlab.profiles import Profile
+from promptlab.profiles import ROLES, Profile
 from promptlab.records import Evaluation, Iteration, Prompt, Run
 from promptlab.report import lines, page
 
@@ -65,15 +66,16 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
+        task = self._as_recorded(task, name)
         settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
-        total = settings.get("iterations", 5)
+        took: dict[int, float] = {}
 
-        async def work(task: Task, key: str | None) -> Run:
+        async def work() -> Run:
             started = time.monotonic()
-            async for step in steps(task, **settings, api_key=key):
+            async for step in steps(task, **settings, api_key=self._key()):
                 if isinstance(step, Iteration):
                     took[step.number] = time.monotonic() - started - sum(took.values())
-                    self.say(f"{task.name}: {lines.iteration(step, total)}")
+                    self.say(f"{task.name}: {lines.iteration(step, settings.get('iterations', 5))}")
                 else:
                     run = step
             took[0] = time.monotonic() - started
@@ -81,8 +83,6 @@ class Lab:
                 self._keep_examples(task, name)
             return run
 
-        took: dict[int, float] = {}
-        task = self._as_recorded(task, name)
         return self._once(task, name, settings, work, lambda run: lines.run(run, took))
 
     def evaluate(
@@ -109,8 +109,8 @@ class Lab:
         scored = prompt if isinstance(prompt, Prompt) else prompts.load_prompt(prompt)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
 
-        async def work(task: Task, key: str | None) -> Evaluation:
-            return await evaluate_async(task, scored, **settings, api_key=key)
+        async def work() -> Evaluation:
+            return await evaluate_async(task, scored, **settings, api_key=self._key())
 
         name = name or f"evaluate-{split}"
         return self._once(task, name, settings | {"prompt": scored}, work, lines.evaluation)
@@ -120,14 +120,16 @@ class Lab:
         task: Task,
         name: str,
         settings: dict[str, Any],
-        work: Callable[[Task, str | None], Coroutine[Any, Any, T]],
-        describe: Callable[[T], Any],
+        work: Callable[[], Coroutine[Any, Any, T]],
+        describe: Callable[[T], Iterable[str]],
     ) -> T:
         """Do the work unless this session has; what it raised is remembered and raised again."""
         path = self.cassette(task, name)
         asked = repr((task, settings))
         if path not in self._done:
-            self._done[path] = (asked, self._attempt(path, task, name, work, describe))
+            self._done[path] = (asked, self._attempt(path, settings, work))
+            if not isinstance(outcome := self._done[path][1], Exception):
+                self._show(f"{task.name}: {name}", path, outcome, describe(outcome))
         known, outcome = self._done[path]
         if known != asked:
             raise PromptlabError(
@@ -141,25 +143,28 @@ class Lab:
         return result
 
     def _attempt(
-        self,
-        path: Path,
-        task: Task,
-        name: str,
-        work: Callable[[Task, str | None], Coroutine[Any, Any, T]],
-        describe: Callable[[T], Any],
+        self, path: Path, settings: dict[str, Any], work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T | Exception:
         try:
-            with self._closed(), cassettes.use(path, live=self.live, record_with=self._command()):
-                outcome = synchronous(work)(task, None if self.live else ANY_KEY)
+            with (
+                self._closed(settings),
+                cassettes.use(path, live=self.live, record_with=self._command()),
+            ):
+                return synchronous(work)()
         except Exception as error:
             return error
-        header = cassettes.provenance(path)
+
+    def _show(self, title: str, path: Path, outcome: Run | Evaluation, told: Iterable[str]) -> None:
+        """Put an outcome into the summary, and on a page of its own."""
+        source = lines.provenance(cassettes.provenance(path))
         self.pages.mkdir(parents=True, exist_ok=True)
-        html = self.pages / f"{task.name}-{name}.html"
-        html.write_text(page.render(outcome, lines.provenance(header)), encoding="utf-8")
-        told = [*describe(outcome), lines.provenance(header), f"report: {html}"]
-        self.summary.append((f"{task.name}: {name}", told))
-        return outcome
+        (self.pages / ".gitignore").write_text("*\n")
+        html = self.pages / f"{title.replace(': ', '-')}.html"
+        html.write_text(page.render(outcome, source), encoding="utf-8")
+        self.summary.append((title, [*told, source, f"report: {html}"]))
+
+    def _key(self) -> str | None:
+        return None if self.live else ANY_KEY  # a replay needs none, but the SDK wants one
 
     def cassette(self, task: Task, name: str) -> Path:
         """Return where a run is recorded."""
@@ -171,18 +176,16 @@ class Lab:
         option = [] if profile == self.live_profile else [f"--promptlab-profile={profile}"]
         return shlex.join(["pytest", "--live", *option, _test()])
 
-    def _closed(self) -> Any:
+    def _closed(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
         """Close the network: on replay all but loopback, and the API's own server wherever it is."""
-        servers = [
-            urlsplit(model.base_url or "https://api.anthropic.com")
-            for model in (self.profile.classifier, self.profile.critic)
-        ]
+        asked = [settings[role] for role in ROLES if role in settings]
+        servers = [urlsplit(models.url_of(model)) for model in asked]
         if self.live:
-            proxies = [urlsplit(proxy).hostname for proxy in getproxies().values()]
-            hosts = [server.hostname for server in servers] + proxies
-            return network.only_loopback(_test(), hosts=frozenset(h for h in hosts if h))
-        ports = [s.port for s in servers if network.is_loopback(s.hostname or "")]
-        return network.only_loopback(_test(), closed_ports=frozenset(p for p in ports if p))
+            hosts = [*servers, *map(urlsplit, getproxies().values())]
+            names = frozenset(host.hostname for host in hosts if host.hostname)
+            return network.only_loopback(_test(), hosts=names)
+        ports = [s.port for s in servers if s.port and network.is_loopback(s.hostname or "")]
+        return network.only_loopback(_test(), closed_ports=frozenset(ports))
 
     def _snapshot(self, task: Task, name: str) -> Path:
         return self.cassette(task, name).with_suffix(".examples.jsonl")
@@ -201,9 +204,9 @@ class Lab:
         recorded = replace(task, examples=readers.read_jsonl(snapshot))
         if recorded.data_hash == task.data_hash:
             return task
-        self.summary.append(
-            (f"{task.name}: {name}", ["recorded on older data; pytest --live records it anew"])
-        )
+        if self.cassette(task, name) not in self._done:
+            told = f"recorded on older data; {self._command()} records it anew"
+            self.summary.append((f"{task.name}: {name}", [told]))
         return recorded
 
 

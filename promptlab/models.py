@@ -111,7 +111,7 @@ class Client:
 
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return reply_of(await self._at(model).messages.create(**body))
+                message = await self._at(model).messages.create(**body)
             except TypeError as error:  # the SDK's word for "no credential"
                 raise ModelError(_advice(model, error)) from error
             except anthropic.APIError as error:
@@ -120,6 +120,12 @@ class Client:
                 if attempt == ATTEMPTS or not _worth_retrying(error):
                     raise ModelError(_advice(model, error)) from error
                 await asyncio.sleep(_wait(error, attempt))
+            else:
+                if not isinstance(message.content, list):
+                    raise ModelError(
+                        f"{url_of(model)} answered with status 200, but with no message"
+                    )
+                return reply_of(message)
         raise AssertionError("unreachable")
 
     def _at(self, model: Model) -> anthropic.AsyncAnthropic:
@@ -149,6 +155,12 @@ async def reachable(model: Model) -> None:
             # Any other status is an answer too: not every server has this list.
             if getattr(error, "status_code", None) in (None, 401, 403):
                 raise ModelError(_advice(model, error)) from error
+
+
+def url_of(model: Model | str) -> str:
+    """Return the address that is asked for a model; by name alone it is the SDK's own."""
+    own = model.base_url if isinstance(model, Model) else None
+    return own or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
 
 
 def arguments(request: Request) -> dict[str, Any]:
@@ -215,7 +227,7 @@ def _wait(error: anthropic.APIError, attempt: int) -> float:
 
 def _advice(model: Model, error: Exception) -> str:
     """Say in one sentence what was refused and what to set."""
-    where = model.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+    where = url_of(model)
     status = getattr(error, "status_code", None)
     if isinstance(error, TypeError):
         return f"no credential for {where}: set ANTHROPIC_API_KEY (error: {type(error).__name__})"

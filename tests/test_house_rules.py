@@ -19,8 +19,8 @@ PACKAGE = Path(promptlab.__file__).parent
 LADDER = [
     {"errors"},
     {"records", "extract", "network"},
-    {"sampling", "readers", "profiles", "models", "cassettes", "report.lines", "report.page"},
-    {"datasets"},
+    {"sampling", "readers", "profiles", "models", "cassette_file", "report.lines", "report.page"},
+    {"datasets", "cassettes"},
     {"prompts", "metrics", "critique"},
     {"loop"},
     {"lab"},

@@ -1,0 +1,91 @@
+"""The recorded benchmark, replayed in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT
+
+REFUSING = """
+import sys
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind"):
+        if not event == "socket.connect" or isinstance(args[1], tuple):
+            raise RuntimeError(f"a socket was used: {event} {args[1:]}")
+
+sys.addaudithook(refuse)
+"""
+
+SUMMARIZE = """
+import hashlib, json, sys
+from pathlib import Path
+from promptlab.lab import Lab
+from promptlab.profiles import read
+from benchmarks.insincere.task import SETTINGS, task
+
+lab = Lab(Path("."), read(Path("pyproject.toml"), live=False), False, Path(sys.argv[2]), "local")
+run = lab.optimize(task, **SETTINGS, workers=int(sys.argv[1]))
+page = Path(sys.argv[2], "insincere-optimize.html").read_bytes()
+print(json.dumps([repr(run.history), repr(run), hashlib.sha256(page).hexdigest()]))
+"""
+
+
+def demo(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    pytest_command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "benchmarks/insincere",
+        "-v",
+    ]
+    return subprocess.run(
+        [*command, *pytest_command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_replayed_session_uses_no_socket(tmp_path):
+    (tmp_path / "refusing.py").write_text(REFUSING)
+    done = demo(PYTHONPATH=str(tmp_path), PYTEST_PLUGINS="refusing")
+    assert (0, "") == (done.returncode, done.stderr), done.stdout
+    assert "iteration 3/3" in done.stdout
+
+
+def test_a_replayed_session_passes_without_a_network():
+    """In a network namespace of its own, there is no route and even loopback is down."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*alone, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("this system gives no network namespaces (Linux, util-linux)")
+    done = demo(*alone)
+    assert 0 == done.returncode, done.stdout
+    assert "insincere: optimize" in done.stdout
+
+
+def test_hash_seed_and_workers_change_no_byte(tmp_path):
+    runs = []
+    for seed, workers in [("0", "1"), ("1", "16"), ("2", "3")]:
+        done = subprocess.run(
+            [sys.executable, "-c", SUMMARIZE, workers, str(tmp_path / seed)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    assert runs[0] == runs[1] == runs[2]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+import textwrap
+
+import pytest
+
+from promptlab import loop
+
+from . import examples
+from .conftest import ROOT
+from .server import serving
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_it_opens_with_the_two_commands():
+    lines = [line.split("#")[0].strip() for line in README.splitlines()[2:4]]
+    install = "python3 -m venv .venv && .venv/bin/pip install nox && .venv/bin/nox -s "
+    assert [install + "demo", install + "tests"] == lines
+
+
+def test_the_loop_is_quoted_to_the_letter():
+    source = (ROOT / "promptlab/loop.py").read_text(encoding="utf-8")
+    start = source.index("        for number in range(1")
+    end = source.index("        # The test split is read here")
+    assert textwrap.dedent(source[start:end]).strip() == BLOCKS[1].strip()
+
+
+def test_the_loop_fits_on_a_screen():
+    lines = loop.steps.__code__.co_lines()
+    numbers = {line for _, _, line in lines if line}
+    assert len(BLOCKS[1].splitlines()) <= 40
+    assert max(numbers) - min(numbers) < 100
+
+
+def test_the_example_runs_as_it_stands(pytester):
+    pytester.makefile(
+        ".csv",
+        topics="text,label\n" + "".join(f"{e.text},{e.label}\n" for e in examples.examples()),
+    )
+    pytester.makepyfile(test_topics=BLOCKS[0])
+    with serving(examples.answer) as server:
+        pytester.makepyprojecttoml(
+            f"""
+            [tool.promptlab]
+            live = "local"
+            replay = "local"
+
+            [tool.promptlab.profiles.local]
+            base_url = "{server.url}"
+            classifier = {{ name = "small" }}
+            critic = {{ name = "large" }}
+            """
+        )
+        pytester.runpytest_subprocess("--live").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_example_is_short():
+    assert len(BLOCKS[0].splitlines()) <= 15
+
+
+def test_every_module_is_listed():
+    listed = set(re.findall(r"^      (\w+\.py|report/)", README, re.MULTILINE))
+    package = ROOT / "promptlab"
+    there = {path.name for path in package.glob("*.py")} - {"__init__.py"} | {"report/"}
+    assert there == listed
+
+
+@pytest.mark.parametrize(
+    "option", ["--live", "--promptlab-live", "--promptlab-profile", "--promptlab-report"]
+)
+def test_every_option_is_listed(option):
+    source = (ROOT / "promptlab/pytest_plugin.py").read_text(encoding="utf-8")
+    assert {*re.findall(r'"(--[\w-]+)"', source)} == {
+        "--live",
+        "--promptlab-live",
+        "--promptlab-profile",
+        "--promptlab-report",
+    }
+    assert f"`{option}" in README
