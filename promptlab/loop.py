@@ -40,7 +40,7 @@ async def steps(
     workers: int = WORKERS,
     api_key: str | None = None,
 ) -> AsyncIterator[Iteration | Run]:
-    """Improve a prompt; yield each Iteration as it ends, and last the Run.
+    """Improve a prompt: `steps` yields each Iteration as it ends and last the Run, `optimize` the Run.
 
     The run is a pure function of the task, the settings and the replies: `workers` changes only how
     long it takes. The critic sees the train split alone; prompts are chosen on validation; test is read
@@ -68,6 +68,8 @@ async def steps(
     classifier, critic = _model(classifier), _model(critic, max_tokens=CRITIC_TOKENS)
     first = best = prompt or prompts.first(task)
     history: list[Iteration] = []
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}, expected 1 or more")
 
     async with Client(workers=workers, api_key=api_key) as client:
         forward = functools.partial(_forward, client, classifier, task)
@@ -88,10 +90,9 @@ async def steps(
                 proposal = await rewrite(ask, told, gradient, task, best, budget)
                 # Accept: the new prompt has to be better on the minibatch, then on validation.
                 new = Trial(proposal, await forward(turn, "train", proposal, batch))
-                if better(new.minibatch, old.minibatch):
-                    new = replace(
-                        new, validation=await forward(turn, "validation", proposal, validation)
-                    )
+                if better(new.minibatch, seen):
+                    scored = await forward(turn, "validation", proposal, validation)
+                    new = replace(new, validation=scored)
                 accepted, verdict = judge(new, old)
             except RewriteError as error:
                 accepted, verdict = False, f"no proposal: {error}"
@@ -104,18 +105,8 @@ async def steps(
         # The test split is read here for the first time, with the first prompt and the best.
         test_first = await forward("test", "test", first, test)
         test_best = await forward("test", "test", best, test)
-        notices, data = task.notices, task.data_hash
-        yield Run(
-            task.name,
-            tuple(history),
-            first,
-            best,
-            test_first,
-            test_best,
-            client.tally,
-            data,
-            notices,
-        )
+        scores = (first, best, test_first, test_best)
+        yield Run(task.name, tuple(history), *scores, client.tally, task.data_hash, task.notices)
 
 
 def better(new: Evaluation, old: Evaluation) -> bool:
@@ -164,12 +155,17 @@ def _model(model: Model | str, max_tokens: int = 1024) -> Model:
     return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
-async def optimize_async(task: Task, **settings: Any) -> Run:
-    """Run `steps` to its end and return the Run."""
-    async for step in steps(task, **settings):
-        last = step
-    assert isinstance(last, Run)
-    return last
+def _to_the_end(
+    steps: Callable[P, AsyncIterator[Iteration | Run]],
+) -> Callable[P, Coroutine[Any, Any, Run]]:
+    @functools.wraps(steps, assigned=("__doc__",))
+    async def optimize_async(*args: P.args, **kwargs: P.kwargs) -> Run:
+        async for step in steps(*args, **kwargs):
+            last = step
+        assert isinstance(last, Run)
+        return last
+
+    return optimize_async
 
 
 async def evaluate_async(
@@ -211,5 +207,6 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
     return call
 
 
+optimize_async = _to_the_end(steps)
 optimize = synchronous(optimize_async)
 evaluate = synchronous(evaluate_async)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from dataclasses import replace
 
@@ -183,3 +184,15 @@ def test_a_verdict_names_the_stage_and_both_figures():
     assert (False, "rejected: macro F1 on minibatch 0.667 -> 0.619") == judge(new, old)
     better_new = replace(new, validation=scored(20, LONG))
     assert (True, "accepted: macro F1 on validation 0.667 -> 1.000") == judge(better_new, old)
+
+
+def test_optimize_shows_the_settings_of_the_loop():
+    assert list(inspect.signature(pl.steps).parameters) == list(
+        inspect.signature(pl.optimize).parameters
+    )
+    assert "per_label: examples of each label in a minibatch" in pl.optimize.__doc__
+
+
+def test_a_setting_that_does_not_exist_is_an_error():
+    with pytest.raises(TypeError, match="iteratons"):
+        pl.optimize(task(), classifier="small", critic="large", iteratons=3)

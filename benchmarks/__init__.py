@@ -1,0 +1,1 @@
+"""What promptlab is measured on; run by name, not with the tests."""

@@ -1,0 +1,1 @@
+"""Sincere or insincere questions."""
