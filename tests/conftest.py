@@ -29,7 +29,7 @@ def closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_credential(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the keys and addresses of whoever runs the tests."""
-    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the keys and addresses of whoever runs the tests, and coverage from nested sessions."""
+    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "COVERAGE_"))]:
         monkeypatch.delenv(name)

@@ -40,6 +40,10 @@ def serving(answer: Answer) -> Iterator[Server]:
     """Serve `answer(body)`: a text, a whole body, or (status, headers, body)."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are kept, as a real server keeps them
+        wbufsize = -1  # head and body leave together
+        disable_nagle_algorithm = True
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             server.bodies.append(body)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import vcr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlab import cassette_file, cassettes
@@ -58,6 +58,7 @@ def test_a_replay_is_what_was_recorded_and_asks_nobody(tmp_path):
     assert live == replayed(path, "http://127.0.0.1:9", TEXTS)
 
 
+@settings(max_examples=40)
 @given(
     text=st.text(st.characters(exclude_categories=[])),
     stop=st.sampled_from(["end_turn", "max_tokens", "refusal", "stop_sequence"]),

@@ -85,7 +85,7 @@ def test_the_critic_sees_prompt_counts_mistakes_notes_and_history():
         replace(row, example=replace(row.example, note="a note")) for row in result.rows
     ))  # fmt: skip
     text = told(noted).messages[0][1]
-    assert json.dumps(PARENT.system) in text
+    assert all(getattr(PARENT, part).strip() in text for part in ("system", "prefix", "suffix"))
     assert "gold 'weather', answered 'food'" in text
     assert '"note": "a note"' in text
     assert "answered no label" in text

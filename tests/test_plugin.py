@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import socket
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 # Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
@@ -46,39 +49,55 @@ def test_three(lab):
 """
 
 
-@pytest.fixture
-def project(pytester):
-    """Lay out a project of promptlab's user, without an address for its models yet."""
-    pytester.makefile(".csv", data=DATA)
-    pytester.makepyfile(topics=TASK, test_topics=TESTS)
-    pytester.syspathinsert()
-    return pytester
+def lay_out(folder, url=None):
+    """Lay out a project of promptlab's user."""
+    for name, text in {"data.csv": DATA, "topics.py": TASK, "test_topics.py": TESTS}.items():
+        (folder / name).write_text(text)
+    if url:
+        connect(folder, url)
 
 
-def connect(project, url):
-    project.makepyprojecttoml(
+def connect(folder, url):
+    """Name a server in the project's profile."""
+    (folder / "pyproject.toml").write_text(
         f"""
-        [tool.promptlab]
-        replay = "local"
-        live = "local"
+[tool.promptlab]
+replay = "local"
+live = "local"
 
-        [tool.promptlab.profiles.local]
-        base_url = "{url}"
-        classifier = {{ name = "small" }}
-        critic = {{ name = "large" }}
-        """
+[tool.promptlab.profiles.local]
+base_url = "{url}"
+classifier = {{ name = "small" }}
+critic = {{ name = "large" }}
+"""
     )
 
 
 @pytest.fixture
-def recorded(project):
-    """Record the project's tests, and close the server."""
+def project(pytester):
+    """Lay out a project without an address for its models."""
+    lay_out(pytester.path)
+    pytester.syspathinsert()
+    return pytester
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Record a project once, for all tests: (folder, what pytest printed, number of calls)."""
+    folder = tmp_path_factory.mktemp("recording")
     with serving(examples.answer) as server:
-        connect(project, server.url)
-        project.live = project.runpytest("--live", "-v")
-        project.live.assert_outcomes(passed=3)
-        project.asked = len(server.bodies)
-    return project
+        lay_out(folder, server.url)
+        command = [sys.executable, "-m", "pytest", "--live", "-v"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return folder, done.stdout, len(server.bodies)
+
+
+@pytest.fixture
+def recorded(recording, pytester):
+    """Give a test its own copy of the recorded project; the server is gone."""
+    shutil.copytree(recording[0], pytester.path, dirs_exist_ok=True)
+    pytester.syspathinsert()
+    return pytester
 
 
 def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
@@ -92,11 +111,11 @@ def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
     ]
 
 
-def test_a_run_is_made_once_for_all_tests(recorded):
-    lines = [line for line in recorded.live.outlines if line.startswith("topics: iteration 1/2")]
-    assert 1 == len(lines)
-    calls = int(re.search(r"all, with test +(\d+)", recorded.live.stdout.str())[1])
-    assert recorded.asked == calls + len(examples.task().split("validation"))
+def test_a_run_is_made_once_for_all_tests(recording):
+    _, printed, asked = recording
+    assert 1 == printed.count("topics: iteration 1/2")
+    calls = int(re.search(r"all, with test +(\d+)", printed)[1])
+    assert asked == calls + len(examples.task().split("validation"))
 
 
 def test_each_iteration_is_a_line_while_the_session_runs(recorded):
@@ -162,7 +181,7 @@ def test_the_advice_of_a_miss_records_what_was_missing(recorded):
     assert "pytest --live test_topics.py::test_three" == advice
     # And whoever follows the advice has a recording
     with serving(examples.answer) as server:
-        connect(recorded, server.url)
+        connect(recorded.path, server.url)
         recorded.runpytest(*shlex.split(advice)[1:]).assert_outcomes(passed=1)
     recorded.runpytest().assert_outcomes(passed=3)
 
@@ -208,7 +227,7 @@ def test_live_without_a_credential_stops_before_the_first_test(project):
 def test_live_without_a_server_stops_before_the_first_test(project):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        connect(project, f"http://127.0.0.1:{unused.getsockname()[1]}")
+        connect(project.path, f"http://127.0.0.1:{unused.getsockname()[1]}")
         result = project.runpytest("--live", "-v")
     assert pytest.ExitCode.USAGE_ERROR == result.ret
     result.stderr.fnmatch_lines(["*cannot be reached: start the server*"])
@@ -251,7 +270,7 @@ def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
         )
         + "\n"
     )
-    result = recorded.runpytest("-k", "test_three", "-W", "ignore")
+    result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
     result.stdout.fnmatch_lines(
         ["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"]
     )
@@ -259,12 +278,12 @@ def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
 
 def test_the_own_server_is_closed_while_lab_replays(recorded):
     with serving(examples.answer) as server:
-        connect(recorded, server.url)
+        connect(recorded.path, server.url)
         port = server.url.rpartition(":")[2]
         task = recorded.path / "topics.py"
         reach = f'extract=lambda r: socket.create_connection(("127.0.0.1", {port})), brief="'
         task.write_text("import socket\n" + task.read_text().replace('brief="', reach))
-        result = recorded.runpytest("-k", "test_three", "-W", "ignore")
+        result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
         result.stdout.fnmatch_lines([f"*NetworkBlocked: * tried to reach 127.0.0.1:{port}.*"])
         assert [] == server.bodies
 
