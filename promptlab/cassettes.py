@@ -89,7 +89,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
         playable = bool(super().can_play_response_for(request))
         if not playable and self.write_protected and _only_messages(request):
-            raise CassetteMiss(self._path, self.record_with)
+            raise CassetteMiss(self._path, self.record_with, empty=not self.data)
         return playable
 
     def _responses(self, request: VcrRequest) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from promptlab.errors import DataError, shorten
@@ -43,7 +43,7 @@ class Task:
     """
 
     name: str
-    examples: tuple[Example, ...]
+    examples: tuple[Example, ...] = field(repr=False)
     labels: tuple[str, ...]
     brief: str
     positive: str | None = None
@@ -53,6 +53,10 @@ class Task:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.labels, str):
+            raise DataError(
+                f"task {self.name!r}: labels is the text {self.labels!r}, expected several"
+            )
         object.__setattr__(self, "examples", tuple(self.examples))
         object.__setattr__(self, "labels", tuple(self.labels))
         if self.answer_format is None:
@@ -102,15 +106,20 @@ class Task:
         found = Counter(e.label for e in self.splits[name])
         return {label: found[label] for label in self.labels}
 
+    def notice(self, name: str) -> str | None:
+        """Say that a split is too small for its figures to be worth much; None where it is not."""
+        fewest = min(self.counts(name).values())
+        if fewest >= FEW_PER_LABEL:
+            return None
+        return (
+            f"the {name} split has only {fewest} examples of a label; "
+            f"below {FEW_PER_LABEL} its figures move by chance"
+        )
+
     @property
     def notices(self) -> tuple[str, ...]:
-        """Name each split that is too small for its figures to be worth much, one sentence each."""
-        return tuple(
-            f"the {split} split has only {min(self.counts(split).values())} examples of a label; "
-            f"below {FEW_PER_LABEL} its figures move by chance"
-            for split in SPLITS
-            if min(self.counts(split).values()) < FEW_PER_LABEL
-        )
+        """What to know before trusting figures on these examples, a sentence each."""
+        return tuple(notice for name in SPLITS if (notice := self.notice(name)))
 
 
 def _check_settings(task: Task) -> None:
@@ -154,9 +163,10 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         # Ids first: an id made from the text is twice the same where the text is, so texts say more.
         text = " ".join(example.text.split())
         if (twin := texts.setdefault(text, example)) is not example:
+            also = "" if twin.label == example.label else f", labelled {twin.label!r} there"
             raise DataError(
                 f"{where}: text {shorten(example.text)} stands already in "
-                f"{twin.source or twin.id!r}. Drop one of them."
+                f"{twin.source or repr(twin.id)}{also}. Drop one of them."
             )
         if (twin := ids.setdefault(example.id, example)) is not example:
             raise DataError(

@@ -40,11 +40,23 @@ class CassetteMiss(PromptlabError):
         path: the cassette that was searched.
         asked_for: the task, iteration and example the call was made for.
         record_with: the command that makes the recording.
+        empty: whether nothing at all is recorded in `path`.
     """
 
-    def __init__(self, path: str, record_with: str, asked_for: str = "a request") -> None:
-        self.path, self.record_with, self.asked_for = path, record_with, asked_for
+    def __init__(
+        self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request"
+    ) -> None:
+        self.path, self.record_with, self.empty, self.asked_for = (
+            path,
+            record_with,
+            empty,
+            asked_for,
+        )
+        why = (
+            "Nothing has been recorded there yet."
+            if empty
+            else "The model, a parameter, the prompt or the text is not what was recorded."
+        )
         super().__init__(
-            f"no recording of {asked_for} in {path}. The model, a parameter, the prompt or the text "
-            f"is not what was recorded. To record it: {record_with}"
+            f"no recording of {asked_for} in {path}. {why} To record it: {record_with}"
         )

@@ -6,6 +6,7 @@ the summary, to JUnit and to a page. Of pytest it knows only where lines go.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shlex
@@ -20,7 +21,7 @@ from urllib.request import getproxies
 
 from promptlab import cassettes, models, network, prompts, readers
 from promptlab.datasets import Task
-from promptlab.errors import PromptlabError
+from promptlab.errors import CassetteMiss, DataError, ModelError, PromptlabError
 from promptlab.loop import evaluate_async, steps, synchronous
 from promptlab.models import ANY_KEY
 from promptlab.profiles import ROLES, Profile
@@ -66,6 +67,7 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
+        _refuse_unknown(settings, steps, "lab.optimize")
         task = self._as_recorded(task, name)
         settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
         took: dict[int, float] = {}
@@ -106,14 +108,20 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
-        scored = prompt if isinstance(prompt, Prompt) else prompts.load_prompt(prompt)
+        scored = prompts.prompt_of(prompt)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
 
         async def work() -> Evaluation:
             return await evaluate_async(task, scored, **settings, api_key=self._key())
 
+        def describe(result: Evaluation) -> Iterable[str]:
+            yield from lines.evaluation(result)
+            if notice := task.notice(split):
+                yield f"note: {notice}"
+
+        _refuse_unknown(settings, evaluate_async, "lab.evaluate")
         name = name or f"evaluate-{split}"
-        return self._once(task, name, settings | {"prompt": scored}, work, lines.evaluation)
+        return self._once(task, name, settings | {"prompt": scored}, work, describe)
 
     def _once(
         self,
@@ -125,7 +133,7 @@ class Lab:
     ) -> T:
         """Do the work unless this session has; what it raised is remembered and raised again."""
         path = self.cassette(task, name)
-        asked = repr((task, settings))
+        asked = repr((task, task.data_hash, settings))
         if path not in self._done:
             self._done[path] = (asked, self._attempt(path, settings, work))
             if not isinstance(outcome := self._done[path][1], Exception):
@@ -136,6 +144,8 @@ class Lab:
                 f"{path}: two different runs of task {task.name!r} in one session want this recording: "
                 f"give one of them a name of its own, lab...(..., name='...')"
             )
+        if isinstance(outcome, (CassetteMiss, DataError, ModelError)):
+            raise outcome.with_traceback(None)  # the message says it all
         if isinstance(outcome, Exception):
             raise outcome
         self.figures |= _figures(f"{task.name}.{name}", outcome)
@@ -215,6 +225,13 @@ def reachable(profile: Profile) -> None:
     servers = {model.base_url: model for model in (profile.classifier, profile.critic)}
     for model in servers.values():
         synchronous(models.reachable)(model)
+
+
+def _refuse_unknown(settings: dict[str, Any], function: Callable[..., Any], name: str) -> None:
+    known = inspect.signature(function).parameters
+    for setting in settings:
+        if setting not in known:
+            raise TypeError(f"{name} has no setting {setting!r}, only {', '.join(known)}")
 
 
 def _test() -> str:

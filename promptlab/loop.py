@@ -8,6 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from promptlab import prompts
@@ -30,7 +31,7 @@ async def steps(
     *,
     classifier: Model | str,
     critic: Model | str,
-    prompt: Prompt | None = None,
+    prompt: Prompt | str | Path | None = None,
     iterations: int = 5,
     per_label: int = 20,
     mistakes: int = 10,
@@ -50,7 +51,7 @@ async def steps(
         task: what is decided, on which examples.
         classifier: the model whose prompt is improved, or its name.
         critic: the model that reads the mistakes and rewrites the prompt, or its name.
-        prompt: the prompt to start from; None for `prompts.first(task)`.
+        prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
         iterations: turns of the loop, 1 or more.
         per_label: examples of each label in a minibatch, at most.
         mistakes: wrong answers of each label that the critic is shown, at most.
@@ -66,10 +67,11 @@ async def steps(
     """
     train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
     classifier, critic = _model(classifier), _model(critic, max_tokens=CRITIC_TOKENS)
-    first = best = prompt or prompts.first(task)
+    first = best = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     history: list[Iteration] = []
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations!r}, expected 1 or more")
+    for name, value in {"iterations": iterations, "per_label": per_label}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value!r}, expected 1 or more")
 
     async with Client(workers=workers, api_key=api_key) as client:
         forward = functools.partial(_forward, client, classifier, task)
@@ -170,7 +172,7 @@ def _to_the_end(
 
 async def evaluate_async(
     task: Task,
-    prompt: Prompt,
+    prompt: Prompt | str | Path,
     *,
     classifier: Model | str,
     split: str = "test",
@@ -179,11 +181,19 @@ async def evaluate_async(
 ) -> Evaluation:
     """Ask the classifier about every example of a split and score its answers.
 
+    Args:
+        task: what is decided, on which examples.
+        prompt: the prompt, or the folder that holds it.
+        classifier: the model, or its name.
+        split: "train", "validation" or "test".
+        workers: calls in flight at a time.
+        api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+
     Raises:
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was refused, or stayed without an answer.
     """
-    examples = task.split(split)
+    examples, prompt = task.split(split), prompts.prompt_of(prompt)
     async with Client(workers=workers, api_key=api_key) as client:
         return await _forward(
             client, _model(classifier), task, "evaluation", split, prompt, examples
@@ -195,15 +205,15 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(function(*args, **kwargs))
+        work = function(*args, **kwargs)
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(work)
         # A loop is running in this thread and cannot be waited for from inside; another thread can.
         with ThreadPoolExecutor(1) as thread:
             copy = contextvars.copy_context()
-            return thread.submit(copy.run, asyncio.run, function(*args, **kwargs)).result()
+            return thread.submit(copy.run, asyncio.run, work).result()
 
+    call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
     return call
 
 

@@ -62,6 +62,6 @@ def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
         labels=by_label,
         macro_f1=sum(one.f1 for one in by_label) / len(by_label),
         accuracy=sum(row.correct for row in rows) / len(rows),
-        without_label=said.count(NONE),
+        unlabelled=said.count(NONE),
         confusion=tuple(tuple(int(n) for n in line) for line in counts),
     )

@@ -99,7 +99,9 @@ class Client:
                 reply = await self._try(model, body)
             except CassetteMiss as miss:
                 self._failed = True
-                raise CassetteMiss(miss.path, miss.record_with, asked_for) from None
+                raise CassetteMiss(
+                    miss.path, miss.record_with, empty=miss.empty, asked_for=asked_for
+                ) from None
             except BaseException:
                 self._failed = True
                 raise
@@ -230,10 +232,10 @@ def _advice(model: Model, error: Exception) -> str:
     where = url_of(model)
     status = getattr(error, "status_code", None)
     if isinstance(error, TypeError):
-        return f"no credential for {where}: set ANTHROPIC_API_KEY (error: {type(error).__name__})"
+        return f"no credential for {where}: set ANTHROPIC_API_KEY"
     if status in (401, 403):
         return f"{where} refused the credential (status {status}): set ANTHROPIC_API_KEY to one that may use {model.name}"
     if status is None:
-        return f"{where} cannot be reached: start the server, or set base_url of the profile to one that answers"
+        return f"{where} cannot be reached: start the server, or set base_url to one that answers"
     message = getattr(error, "message", str(error))
     return f"{where} answered a call to {model.name} with status {status}: {message[:300]}"

@@ -43,6 +43,11 @@ def first(task: Task) -> Prompt:
     )
 
 
+def prompt_of(prompt: Prompt | str | Path) -> Prompt:
+    """Return a prompt as it is, or the one in a folder."""
+    return prompt if isinstance(prompt, Prompt) else load_prompt(prompt)
+
+
 def load_prompt(folder: str | Path) -> Prompt:
     """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md.
 

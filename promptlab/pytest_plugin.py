@@ -82,7 +82,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         profile=_profile(pytestconfig),
         live=pytestconfig.getoption("promptlab_live"),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
-        live_profile=_profile(pytestconfig, live=True).name,
+        live_profile=_live_profile(pytestconfig),
         say=lambda line: _say(pytestconfig, line),
         summary=pytestconfig.stash[SUMMARY],
     )
@@ -127,14 +127,21 @@ def pytest_testnodedown(node: Any) -> None:
     summary.sort(key=lambda section: section[0])  # workers end in any order
 
 
-def _profile(config: pytest.Config, live: bool | None = None) -> Profile:
+def _profile(config: pytest.Config) -> Profile:
     from promptlab import profiles
 
     return profiles.read(
         config.rootpath / "pyproject.toml",
-        live=config.getoption("promptlab_live") if live is None else live,
+        live=config.getoption("promptlab_live"),
         name=config.getoption("promptlab_profile"),
     )
+
+
+def _live_profile(config: pytest.Config) -> str:
+    """Return the profile that --live takes where no option names another."""
+    from promptlab import profiles
+
+    return profiles.read(config.rootpath / "pyproject.toml", live=True).name
 
 
 def _say(config: pytest.Config, line: str) -> None:

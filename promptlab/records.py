@@ -146,7 +146,7 @@ class Scores:
         labels: one LabelScores per label, in the task's order.
         macro_f1: unweighted mean of the labels' F1, a share of 0 to 1.
         accuracy: share of predictions that are right.
-        without_label: number of predictions with no label; each counts as wrong.
+        unlabelled: number of predictions with no label; each counts as wrong.
         confusion: a row per gold label, a column per predicted label and a last one for none.
     """
 
@@ -154,7 +154,7 @@ class Scores:
     labels: tuple[LabelScores, ...]
     macro_f1: float
     accuracy: float
-    without_label: int
+    unlabelled: int
     confusion: tuple[tuple[int, ...], ...]
 
 
@@ -197,8 +197,8 @@ class Evaluation:
 
     @property
     def without_label(self) -> float:
-        """Share of predictions with no label."""
-        return self.scores.without_label / self.scores.n
+        """Share of predictions with no label, 0 to 1."""
+        return self.scores.unlabelled / self.scores.n
 
     @property
     def mistakes(self) -> tuple[Prediction, ...]:
@@ -225,10 +225,10 @@ class Evaluation:
     def __repr__(self) -> str:
         """Say what a failed assertion needs: figures, then the ids that are wrong."""
         wrong = [row.example.id for row in self.mistakes]
-        shown = " ".join(wrong[:8]) + (" ..." if len(wrong) > 8 else "")
+        shown = "".join(f" {one}" for one in wrong[:8]) + (" ..." if len(wrong) > 8 else "")
         return (
             f"<Evaluation {self.task}/{self.split} prompt {self.prompt.id}: macro F1 {self.macro_f1:.3f}, "
-            f"{len(wrong)} of {self.scores.n} wrong, {self.scores.without_label} without a label: {shown}>"
+            f"{len(wrong)} of {self.scores.n} wrong, {self.scores.unlabelled} without a label{':' if wrong else ''}{shown}>"
         )
 
 

@@ -46,7 +46,7 @@ def answer(body: dict[str, Any]) -> str:
     if "improve the prompt" not in body.get("system", ""):
         number = int(re.search(r"Sentence (\d+)", turn)[1])
         label = LABELS[number % 2]
-        return f"<label>{label if 'Better' in body['system'] or number % 3 else LABELS[0]}</label>"
+        return f"<label>{label if 'Better' in body.get('system', '') or number % 3 else LABELS[0]}</label>"
     if "Rewrite the prompt" in turn:
         text = "Better: say weather or food, as <label>weather</label> or <label>food</label>."
         return f"<system>\n{text}\n</system>\n<prefix>\n</prefix>\n<suffix>\n</suffix>"

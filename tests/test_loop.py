@@ -131,6 +131,13 @@ def test_evaluate_scores_one_split():
     assert (1.0, len(task().split("validation"))) == (result.macro_f1, result.scores.n)
 
 
+def test_evaluate_takes_the_folder_of_a_prompt(tmp_path):
+    (tmp_path / "system.md").write_text("Better")
+    with serving(examples.answer) as server:
+        result = pl.evaluate(task(), tmp_path, classifier=model(server.url))
+    assert pl.Prompt("Better") == result.prompt
+
+
 def test_it_works_where_a_loop_is_already_running():
     """As in a notebook."""
 
@@ -190,9 +197,21 @@ def test_optimize_shows_the_settings_of_the_loop():
     assert list(inspect.signature(pl.steps).parameters) == list(
         inspect.signature(pl.optimize).parameters
     )
+    assert ["optimize", "evaluate"] == [pl.optimize.__name__, pl.evaluate.__name__]
     assert "per_label: examples of each label in a minibatch" in pl.optimize.__doc__
 
 
 def test_a_setting_that_does_not_exist_is_an_error():
     with pytest.raises(TypeError, match="iteratons"):
         pl.optimize(task(), classifier="small", critic="large", iteratons=3)
+
+
+@pytest.mark.parametrize("name", ["iterations", "per_label", "workers"])
+def test_a_setting_below_one_is_an_error(name):
+    with pytest.raises(ValueError, match=f"{name} is 0, expected 1 or more"):
+        pl.optimize(task(), classifier="small", critic="large", **{name: 0})
+
+
+def test_an_empty_prompt_is_a_prompt_to_start_from():
+    with serving(examples.answer) as server:
+        assert pl.Prompt() == optimized(server.url, prompt=pl.Prompt()).first

@@ -46,7 +46,7 @@ def test_scores_are_those_of_the_definitions(pairs):
         )
     assert found.macro_f1 == pytest.approx(float(sum(f1s) / 3))
     assert found.accuracy == pytest.approx(sum(g == s for g, s in pairs) / len(pairs))
-    assert found.without_label == sum(s is None for _, s in pairs)
+    assert found.unlabelled == sum(s is None for _, s in pairs)
 
 
 @given(pairs)
@@ -103,6 +103,15 @@ def test_the_frame_of_predictions_has_a_row_for_each():
 def test_the_repr_explains_a_failed_assertion():
     shown = repr(some_evaluation())
     assert "macro F1 0.583, 2 of 4 wrong, 1 without a label: 1 2>" in shown
+
+
+def test_without_label_is_a_share():
+    assert 0.25 == some_evaluation().without_label
+
+
+def test_the_repr_of_a_flawless_evaluation_has_no_loose_end():
+    flawless = evaluation(task(), "test", Prompt("x"), rows([("food", "food")]))
+    assert repr(flawless).endswith("0 of 1 wrong, 0 without a label>")
 
 
 def test_f1_is_that_of_the_positive_label():

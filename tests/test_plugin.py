@@ -154,6 +154,9 @@ def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
         ],
         consecutive=False,
     )
+    result.stdout.fnmatch_lines(
+        ["*topics: evaluate-validation*", "*note: the validation split has only*"]
+    )
     assert (recorded.path / ".promptlab/topics-optimize.html").exists()
     assert (recorded.path / ".promptlab/topics-evaluate-validation.html").exists()
 
@@ -184,6 +187,44 @@ def test_the_advice_of_a_miss_records_what_was_missing(recorded):
         connect(recorded.path, server.url)
         recorded.runpytest(*shlex.split(advice)[1:]).assert_outcomes(passed=1)
     recorded.runpytest().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(("option", "command"), [
+    ("--promptlab-profile=other", "pytest --live --promptlab-profile=other test_topics.py::test_three"),
+    ("--promptlab-profile=local", "pytest --live test_topics.py::test_three"),
+])  # fmt: skip
+def test_the_advice_names_the_profile_that_is_replayed(recorded, option, command):
+    toml = recorded.path / "pyproject.toml"
+    other = '[tool.promptlab.profiles.other]\nclassifier = {name="a"}\ncritic = {name="b"}\n'
+    toml.write_text(toml.read_text() + other)
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    result = recorded.runpytest("-k", "test_three", option)
+    text = result.stdout.str()
+    assert "Nothing has been recorded there yet." in text
+    assert command == re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
+
+
+def test_a_miss_is_told_without_the_frames_of_the_library(recorded):
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    result = recorded.runpytest("-k", "test_three")
+    assert "asyncio" not in result.stdout.str()
+
+
+def test_a_setting_that_does_not_exist_is_named(recorded):
+    recorded.makepyfile(
+        test_unknown="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            with pytest.raises(TypeError, match="lab.evaluate has no setting 'model'"):
+                lab.evaluate(task, pl.Prompt("Better"), model="x")
+            with pytest.raises(TypeError, match="lab.optimize has no setting 'iteration'"):
+                lab.optimize(task, iteration=2)
+        """
+    )
+    recorded.runpytest("test_unknown.py").assert_outcomes(passed=1)
 
 
 def test_an_iteration_that_was_not_recorded_is_named(recorded):

@@ -65,7 +65,7 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     scores = result.scores
     yield (
         f"prompt {result.prompt.id} on {result.split} (n = {scores.n}): macro F1 {scores.macro_f1:.3f}, "
-        f"accuracy {scores.accuracy:.3f}, {scores.without_label} without a label"
+        f"accuracy {scores.accuracy:.3f}, {scores.unlabelled} without a label"
     )
     for one in scores.labels:
         figures = f"precision {one.precision:.3f}, recall {one.recall:.3f}, F1 {one.f1:.3f}"
