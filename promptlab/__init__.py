@@ -40,14 +40,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "datasets": ("Task",),
-    "errors": (
-        "CassetteMiss",
-        "DataError",
-        "ModelError",
-        "NetworkBlocked",
-        "PromptlabError",
-        "RewriteError",
-    ),
+    "errors": ("CassetteMiss", "DataError", "ModelError", "NetworkBlocked", "PromptlabError", "RewriteError"),
     "extract": ("tagged",),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
     "prompts": ("load_prompt", "save_prompt"),

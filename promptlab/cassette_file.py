@@ -49,9 +49,7 @@ def deserialize(text: str) -> dict[str, Any]:
             else:
                 cassette["entries"].append(_whole(parsed))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"line {number}: not a recorded call: {shorten(one)}: {error}"
-            ) from error
+            raise ValueError(f"line {number}: not a recorded call: {shorten(one)}: {error}") from error
     return cassette
 
 

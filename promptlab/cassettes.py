@@ -121,11 +121,7 @@ class _Files:
         """Return the requests, their responses and the header."""
         cassette = _read(path, serializer)
         pairs = [_interaction(entry) for entry in cassette["entries"]]
-        return (
-            [asked for asked, _ in pairs],
-            [answered for _, answered in pairs],
-            cassette["header"],
-        )
+        return ([asked for asked, _ in pairs], [answered for _, answered in pairs], cassette["header"])
 
     @staticmethod
     def save_cassette(path: str, cassette: dict[str, Any], serializer: ModuleType) -> None:

@@ -1,46 +1,27 @@
-"""What the critic is told, and how its answer is read and checked.
+"""What the critic is asked for, and how its answers are read and checked.
 
-Two calls over the same evidence: the prompt, its answers and what was tried. First the gradient: the
-critic says what is wrong, in claims that code can check. Then the update: given the claims that held,
-it rewrites the prompt. Texts and replies stand in JSON, one object a line, so that nothing they say can
-pass for the frame around them.
+Two calls over the same evidence. First the gradient: the critic says what is wrong with the prompt, in
+claims that code can check. Then the update: given the claims that held, it rewrites the prompt.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from promptlab.datasets import Task
 from promptlab.errors import RewriteError, shorten
+from promptlab.evidence import REWRITTEN, answered
 from promptlab.extract import LABEL
-from promptlab.records import (
-    Claim,
-    Critique,
-    Evaluation,
-    Iteration,
-    Model,
-    Prediction,
-    Prompt,
-    Reply,
-    Request,
-)
-from promptlab.sampling import draw
+from promptlab.records import Claim, Critique, Evaluation, Prediction, Prompt, Reply, Request
 
 T = TypeVar("T")
 Ask = Callable[[Request], Awaitable[Reply]]
 
-NO_LABEL = "no label"  # how the critic reads and writes a missing label
-REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as its author wrote it
-TRIED = 3  # earlier proposals that are shown, the latest
 COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
-
-SYSTEM = """\
-You improve the prompt of a text classifier. A smaller model gets the prompt and one text, and answers. \
-You see where it was wrong, say what in the prompt led it there, and rewrite the prompt."""
 
 ASK_CLAIMS = """\
 Why was each of these mistakes made, and which rule in the prompt would have prevented it? Answer with \
@@ -60,87 +41,6 @@ part, and keep what it says about the form of the answer.
 
 Answer with three parts in tags and stop: \
 <system>...</system> <prefix>...</prefix> <suffix>...</suffix>"""
-
-# -- what the critic is told --------------------------------------------------------------------
-
-
-def evidence(
-    task: Task,
-    seen: Evaluation,
-    history: Sequence[Iteration],
-    model: Model,
-    mistakes: int,
-    correct: int,
-    seed: int,
-) -> Request:
-    """Lay out the evidence: the prompt, how it did, what it got wrong and right, what was tried.
-
-    At most `mistakes` wrong and `correct` right answers of each label are shown.
-    """
-    turn = len(history) + 1
-
-    def some(rows: Iterable[Prediction], per_label: int) -> list[Prediction]:
-        by_id = {row.example.id: row for row in rows}
-        examples = [row.example for row in by_id.values()]
-        drawn = draw(examples, task.labels, per_label=per_label, seed=seed, iteration=turn)
-        return [by_id[example.id] for example in drawn]
-
-    wrong = some(seen.mistakes, mistakes)
-    right = some((row for row in seen.rows if row.correct), correct)
-    parts = {
-        "What the classifier must decide": task.brief.strip(),
-        "The prompt": _written(seen.prompt),
-        "How it did": _counts(task, seen),
-        "Mistakes": _by_direction(wrong) or "(none)",
-        "Correct answers": _by_direction(right) or "(none)",
-        "Tried before": "\n".join(_tried(past) for past in history[-TRIED:]) or "(nothing)",
-    }
-    text = "\n\n".join(f"# {title}\n\n{body}" for title, body in parts.items())
-    return Request(model, SYSTEM, (("user", text),))
-
-
-def _by_direction(rows: Sequence[Prediction]) -> str:
-    """Show predictions under headings of gold and answered label, in the order they come up."""
-    groups: dict[str, list[str]] = {}
-    for row in rows:
-        heading = f"## gold {row.example.label!r}, answered {_answered(row)!r}"
-        groups.setdefault(heading, []).append(_shown(row))
-    return "\n\n".join("\n".join([heading, *shown]) for heading, shown in groups.items())
-
-
-def _shown(row: Prediction) -> str:
-    fields = {"id": row.example.id, "text": row.example.text, "gold": row.example.label}
-    fields |= {"answered": _answered(row), "reply": row.reply.text}
-    if row.example.note:
-        fields["note"] = row.example.note
-    return json.dumps(fields, ensure_ascii=False)
-
-
-def _answered(row: Prediction) -> str:
-    return row.label or row.missing or NO_LABEL
-
-
-def _written(prompt: Prompt) -> str:
-    """Show the parts as they are: in JSON, their line ends would come back as backslashes."""
-    return "\n\n".join(f"## {part}\n{getattr(prompt, part).strip()}" for part in REWRITTEN)
-
-
-def _counts(task: Task, seen: Evaluation) -> str:
-    columns = (*task.labels, NO_LABEL)
-    lines = [
-        f"gold {label}: "
-        + ", ".join(f"{n} answered {c}" for n, c in zip(row, columns, strict=True))
-        for label, row in zip(task.labels, seen.scores.confusion, strict=True)
-    ]
-    return "\n".join([f"macro F1 {seen.macro_f1:.3f} on {seen.scores.n} texts", *lines])
-
-
-def _tried(past: Iteration) -> str:
-    fields: dict[str, Any] = {"result": past.verdict}
-    if past.candidate:
-        fields["prompt"] = {part: getattr(past.candidate.prompt, part) for part in REWRITTEN}
-    return json.dumps(fields, ensure_ascii=False)
-
 
 # -- the gradient -------------------------------------------------------------------------------
 
@@ -194,9 +94,9 @@ def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str |
     """Say why a claim is false of one id; None where it is true."""
     if one not in wrong:
         return f"{one!r} is not the id of a mistake"
-    gold, answered = wrong[one].example.label, _answered(wrong[one])
-    if (claim.gold, claim.predicted) != (gold, answered):
-        return f"{one!r} is {gold!r} and was answered {answered!r}"
+    gold, said = wrong[one].example.label, answered(wrong[one])
+    if (claim.gold, claim.predicted) != (gold, said):
+        return f"{one!r} is {gold!r} and was answered {said!r}"
     return None
 
 
@@ -263,9 +163,7 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> 
         if piece.strip() not in text:
             raise RewriteError(f"the new prompt does not ask for the answer with {piece.strip()!r}")
     if len(prompt) > budget:
-        raise RewriteError(
-            f"the new prompt has {len(prompt)} characters, at most {budget} are allowed"
-        )
+        raise RewriteError(f"the new prompt has {len(prompt)} characters, at most {budget} are allowed")
     if prompt == parent:
         raise RewriteError("the new prompt is the old one, word for word")
     if found := copied(text, task):

@@ -54,9 +54,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if isinstance(self.labels, str):
-            raise DataError(
-                f"task {self.name!r}: labels is the text {self.labels!r}, expected several"
-            )
+            raise DataError(f"task {self.name!r}: labels is the text {self.labels!r}, expected several")
         object.__setattr__(self, "examples", tuple(self.examples))
         object.__setattr__(self, "labels", tuple(self.labels))
         if self.answer_format is None:
@@ -132,9 +130,7 @@ def _check_settings(task: Task) -> None:
     for label in labels:
         if not label or label != label.strip():
             raise DataError(f"task {name!r}: label {label!r} is empty or has spaces around it")
-        if (twin := seen.setdefault(label.casefold(), label)) is not label or labels.count(
-            label
-        ) > 1:
+        if (twin := seen.setdefault(label.casefold(), label)) is not label or labels.count(label) > 1:
             raise DataError(
                 f"task {name!r}: labels {twin!r} and {label!r} do not differ once case is ignored, "
                 f"and models do not keep case. Rename one."
@@ -142,9 +138,7 @@ def _check_settings(task: Task) -> None:
     if task.positive is not None and task.positive not in labels:
         raise DataError(f"task {name!r}: positive is {task.positive!r}, expected one of {labels!r}")
     if len(task.shares) != 3 or min(task.shares) < 0 or abs(sum(task.shares) - 1) > 1e-9:
-        raise DataError(
-            f"task {name!r}: shares are {task.shares!r}, expected three that add up to 1"
-        )
+        raise DataError(f"task {name!r}: shares are {task.shares!r}, expected three that add up to 1")
 
 
 def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str, ...]) -> None:
@@ -179,9 +173,7 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         )
 
 
-def _split_of(
-    example: Example, pinned: frozenset[str], seed: int, shares: tuple[float, float, float]
-) -> str:
+def _split_of(example: Example, pinned: frozenset[str], seed: int, shares: tuple[float, float, float]) -> str:
     """Place an example by its group or id alone, so that no other example can move it."""
     key = example.group or example.id
     u = rank(seed, key) / 2**64

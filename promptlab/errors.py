@@ -43,20 +43,11 @@ class CassetteMiss(PromptlabError):
         empty: whether nothing at all is recorded in `path`.
     """
 
-    def __init__(
-        self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request"
-    ) -> None:
-        self.path, self.record_with, self.empty, self.asked_for = (
-            path,
-            record_with,
-            empty,
-            asked_for,
-        )
+    def __init__(self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request") -> None:
+        self.path, self.record_with, self.empty, self.asked_for = (path, record_with, empty, asked_for)
         why = (
             "Nothing has been recorded there yet."
             if empty
             else "The model, a parameter, the prompt or the text is not what was recorded."
         )
-        super().__init__(
-            f"no recording of {asked_for} in {path}. {why} To record it: {record_with}"
-        )
+        super().__init__(f"no recording of {asked_for} in {path}. {why} To record it: {record_with}")

@@ -88,13 +88,7 @@ class Lab:
         return self._once(task, name, settings, work, lambda run: lines.run(run, took))
 
     def evaluate(
-        self,
-        task: Task,
-        prompt: Prompt | str | Path,
-        *,
-        split: str = "test",
-        name: str = "",
-        **settings: Any,
+        self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
     ) -> Evaluation:
         """Score a prompt, or the one in a folder, on a split; the model is the profile's classifier.
 
@@ -156,10 +150,7 @@ class Lab:
         self, path: Path, settings: dict[str, Any], work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T | Exception:
         try:
-            with (
-                self._closed(settings),
-                cassettes.use(path, live=self.live, record_with=self._command()),
-            ):
+            with self._closed(settings), cassettes.use(path, live=self.live, record_with=self._command()):
                 return synchronous(work)()
         except Exception as error:
             return error

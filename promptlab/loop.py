@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from promptlab import prompts
-from promptlab.critique import criticize, evidence, rewrite
+from promptlab.critique import criticize, rewrite
 from promptlab.datasets import Task
 from promptlab.errors import RewriteError
+from promptlab.evidence import evidence
 from promptlab.metrics import evaluation, predict
 from promptlab.models import WORKERS, Client
 from promptlab.records import Evaluation, Example, Iteration, Model, Prompt, Run, Trial
@@ -125,10 +126,7 @@ def judge(new: Trial, old: Trial) -> tuple[bool, str]:
         pair = (old.validation, new.validation)
         stage, accepted = "validation", better(new.validation, old.validation)
     verdict = "accepted" if accepted else "rejected"
-    return (
-        accepted,
-        f"{verdict}: macro F1 on {stage} {pair[0].macro_f1:.3f} -> {pair[1].macro_f1:.3f}",
-    )
+    return (accepted, f"{verdict}: macro F1 on {stage} {pair[0].macro_f1:.3f} -> {pair[1].macro_f1:.3f}")
 
 
 async def _forward(
@@ -157,9 +155,7 @@ def _model(model: Model | str, max_tokens: int = 1024) -> Model:
     return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
-def _to_the_end(
-    steps: Callable[P, AsyncIterator[Iteration | Run]],
-) -> Callable[P, Coroutine[Any, Any, Run]]:
+def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:
     @functools.wraps(steps, assigned=("__doc__",))
     async def optimize_async(*args: P.args, **kwargs: P.kwargs) -> Run:
         async for step in steps(*args, **kwargs):
@@ -195,9 +191,7 @@ async def evaluate_async(
     """
     examples, prompt = task.split(split), prompts.prompt_of(prompt)
     async with Client(workers=workers, api_key=api_key) as client:
-        return await _forward(
-            client, _model(classifier), task, "evaluation", split, prompt, examples
-        )
+        return await _forward(client, _model(classifier), task, "evaluation", split, prompt, examples)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -124,9 +124,7 @@ class Client:
                 await asyncio.sleep(_wait(error, attempt))
             else:
                 if not isinstance(message.content, list):
-                    raise ModelError(
-                        f"{url_of(model)} answered with status 200, but with no message"
-                    )
+                    raise ModelError(f"{url_of(model)} answered with status 200, but with no message")
                 return reply_of(message)
         raise AssertionError("unreachable")
 

@@ -89,6 +89,4 @@ def _profile(pyproject: Path, name: str, table: Mapping[str, Any]) -> Profile:
 def _known(where: str, table: Mapping[str, Any], expected: tuple[str, ...]) -> None:
     for key in table:
         if key not in expected:
-            raise DataError(
-                f"{where}: {shorten(key)} is not known, expected one of {', '.join(expected)}"
-            )
+            raise DataError(f"{where}: {shorten(key)} is not known, expected one of {', '.join(expected)}")

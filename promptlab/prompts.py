@@ -35,8 +35,7 @@ def first(task: Task) -> Prompt:
     each = " or ".join(task.answer_format.replace(LABEL, label) for label in task.labels)
     form = task.answer_format.replace(LABEL, " or ".join(task.labels))
     return Prompt(
-        system=f"{task.brief.strip()}\n\n"
-        f"Answer in this form:\nReasoning: one or two sentences\n{form}\n",
+        system=f"{task.brief.strip()}\n\nAnswer in this form:\nReasoning: one or two sentences\n{form}\n",
         prefix="Text:\n",
         # The form is named again behind the text: small models forget what stands before it.
         suffix=f"\n\nWrite your reasoning, then {each}.",
@@ -64,9 +63,7 @@ def load_prompt(folder: str | Path) -> Prompt:
         raise DataError(f"{folder}: holds no prompt, expected a folder with {', '.join(expected)}")
     for name in found:
         if name not in expected:
-            raise DataError(
-                f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}"
-            )
+            raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")
     return Prompt(**{part: _read(folder / f"{part}.md") for part in PARTS})
 
 

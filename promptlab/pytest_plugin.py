@@ -97,9 +97,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     finally:
         if LAB in item.config.stash:
             figures = item.config.stash[LAB].figures
-            item.user_properties.extend(
-                (f"promptlab.{name}", value) for name, value in figures.items()
-            )
+            item.user_properties.extend((f"promptlab.{name}", value) for name, value in figures.items())
             figures.clear()
 
 

@@ -153,9 +153,7 @@ def _example(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> 
     cell = {column: row.get(columns.get(column, column)) for column in COLUMNS}
     text = cell["text"]
     if not isinstance(text, str) or not text.strip():
-        raise DataError(
-            f"{where}: text is {text!r}, expected some text. Fill it in or drop the row."
-        )
+        raise DataError(f"{where}: text is {text!r}, expected some text. Fill it in or drop the row.")
     return Example(
         id=_string(cell["id"]) or hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
         text=text,

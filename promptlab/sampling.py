@@ -23,7 +23,5 @@ def draw(
     """
     ranked = sorted(examples, key=lambda example: (rank(seed, iteration, example.id), example.id))
     return tuple(
-        example
-        for label in labels
-        for example in [e for e in ranked if e.label == label][:per_label]
+        example for label in labels for example in [e for e in ranked if e.label == label][:per_label]
     )

@@ -22,12 +22,7 @@ def examples(count: int = 80) -> tuple[Example, ...]:
 def task(count: int = 80, **fields: Any) -> Task:
     """Make a task with enough examples for every split."""
     return Task(
-        **{
-            "name": "topics",
-            "examples": examples(count),
-            "labels": LABELS,
-            "brief": "Weather or food?",
-        }
+        **{"name": "topics", "examples": examples(count), "labels": LABELS, "brief": "Weather or food?"}
         | fields
     )
 

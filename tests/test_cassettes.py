@@ -23,9 +23,7 @@ from .server import message, serving
 def ask(url, texts, **fields):
     async def go():
         async with Client(api_key="sk-not-a-key") as client:
-            asked = [
-                Request(replace(model(url), **fields), "system", (("user", t),)) for t in texts
-            ]
+            asked = [Request(replace(model(url), **fields), "system", (("user", t),)) for t in texts]
             return await client.ask_all((one, f"example {one.messages[0][1]!r}") for one in asked)
 
     return asyncio.run(go())
@@ -208,14 +206,7 @@ def test_headers_ids_and_signatures_are_dropped_and_listed(tmp_path, monkeypatch
     with serving(lambda _: (200, RESPONSE_SECRETS, body)) as server:
         recorded(path, server.url, ["one"])
     text = path.read_text()
-    for secret in [
-        *SECRETS.values(),
-        *RESPONSE_SECRETS.values(),
-        "msg_id",
-        "signed",
-        "sk-not",
-        "127.0.0.1",
-    ]:
+    for secret in [*SECRETS.values(), *RESPONSE_SECRETS.values(), "msg_id", "signed", "sk-not", "127.0.0.1"]:
         assert secret not in text
     header, entry = map(json.loads, text.splitlines())
     assert list(cassette_file.DROPPED) == header["dropped"]

@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlab.critique import (
-    check_prompt,
-    copied,
-    criticize,
-    evidence,
-    read_claims,
-    read_prompt,
-    rewrite,
-)
+from promptlab.critique import check_prompt, copied, criticize, read_claims, read_prompt, rewrite
 from promptlab.errors import RewriteError
+from promptlab.evidence import evidence
 from promptlab.metrics import evaluation
 from promptlab.prompts import first
 from promptlab.records import Critique, Model, Prediction, Prompt, Reply
@@ -25,9 +18,7 @@ from promptlab.records import Critique, Model, Prediction, Prompt, Reply
 from .examples import examples, task
 
 PARENT = first(task())
-GOOD = (
-    "<system>Say food or weather: <label>food</label>.</system><prefix></prefix><suffix></suffix>"
-)
+GOOD = "<system>Say food or weather: <label>food</label>.</system><prefix></prefix><suffix></suffix>"
 
 
 def reply(text: str, stop_reason: str = "end_turn") -> Reply:
@@ -105,9 +96,7 @@ def test_no_reply_can_break_out_of_its_line(text):
 
 def test_a_true_claim_is_kept():
     found = read_claims(f"Well:\n```json\n{claim([WEATHER[0]])}\n```", seen(WRONG))
-    assert (((WEATHER[0],), "weather", "food"),) == tuple(
-        (c.ids, c.gold, c.predicted) for c in found.claims
-    )
+    assert (((WEATHER[0],), "weather", "food"),) == tuple((c.ids, c.gold, c.predicted) for c in found.claims)
     assert () == found.dropped
 
 
@@ -194,10 +183,7 @@ REFUSED = {
     "label within a word": ("foodie or weather: <label></label>", "does not name the label 'food'"),
     "no format": ("Say food or weather.", "does not ask for the answer with '<label>'"),
     "too long": ("food or weather <label></label>" + "x" * 4000, "characters, at most 4000"),
-    "a held-out text": (
-        f"food or weather <label></label> {HELD_OUT}",
-        "copies a text it may not know",
-    ),
+    "a held-out text": (f"food or weather <label></label> {HELD_OUT}", "copies a text it may not know"),
 }
 
 
@@ -223,9 +209,7 @@ def test_a_rewrite_gets_one_repair_that_names_the_problem():
 
 
 def test_copying_is_found_whatever_case_and_punctuation():
-    long = replace(
-        examples()[0], text="What is the best way to cook rice without a pot?", id="long"
-    )
+    long = replace(examples()[0], text="What is the best way to cook rice without a pot?", id="long")
     short = replace(examples()[1], text="Is it cold outside?", id="short")
     held_out = task(examples=(*examples(), long, short), shares=(0.0, 0.0, 1.0))
     assert copied("IS THE BEST WAY TO COOK RICE WITHOUT: one", held_out)

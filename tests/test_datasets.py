@@ -43,10 +43,7 @@ def every_way(tmp_path):
 
 
 def test_every_format_gives_the_same_examples(tmp_path):
-    expected = (
-        Example("a", "Rain, they say.", "weather"),
-        Example("b", "NA", "food", note="why not"),
-    )
+    expected = (Example("a", "Rain, they say.", "weather"), Example("b", "NA", "food", note="why not"))
     for read in every_way(tmp_path):
         assert expected == read
 
@@ -121,10 +118,7 @@ def test_a_column_that_does_not_exist_is_refused(tmp_path):
 
 
 def with_row(**fields):
-    return (
-        *examples(),
-        replace(Example("new", "A new one.", "food", source="data.csv, row 82"), **fields),
-    )
+    return (*examples(), replace(Example("new", "A new one.", "food", source="data.csv, row 82"), **fields))
 
 
 BAD_TASKS = {
@@ -155,9 +149,7 @@ def test_a_bad_task_is_refused_by_row_and_value(case):
 
 def test_a_split_too_small_for_a_label_is_refused_and_asks_for_data():
     small = task(20)
-    with pytest.raises(
-        DataError, match=r"the \w+ split holds [0-4] examples of label .* Add examples"
-    ):
+    with pytest.raises(DataError, match=r"the \w+ split holds [0-4] examples of label .* Add examples"):
         [small.split(name) for name in SPLITS]
 
 

@@ -38,15 +38,7 @@ print(json.dumps([repr(run.history), repr(run), hashlib.sha256(page).hexdigest()
 
 
 def demo(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    pytest_command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "benchmarks/insincere",
-        "-v",
-    ]
+    pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks/insincere", "-v"]
     return subprocess.run(
         [*command, *pytest_command],
         cwd=ROOT,
@@ -66,10 +58,7 @@ def test_a_replayed_session_uses_no_socket(tmp_path):
 def test_a_replayed_session_passes_without_a_network():
     """In a network namespace of its own, there is no route and even loopback is down."""
     alone = ["unshare", "--map-root-user", "--net"]
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*alone, "true"], capture_output=True).returncode
-    ):
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this system gives no network namespaces (Linux, util-linux)")
     done = demo(*alone)
     assert 0 == done.returncode, done.stdout

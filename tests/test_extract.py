@@ -25,11 +25,7 @@ def test_the_last_complete_tag_wins(reply, label):
     assert label == tagged("label")(reply)
 
 
-@given(
-    before=st.text(),
-    label=st.sampled_from(["sincere", "insincere"]),
-    after=st.text(alphabet="ab<>/ "),
-)
+@given(before=st.text(), label=st.sampled_from(["sincere", "insincere"]), after=st.text(alphabet="ab<>/ "))
 @example(before="<label>insincere</label>", label="sincere", after="")
 @example(before="<label>", label="sincere", after="</label>")
 def test_text_before_the_tag_changes_nothing(before, label, after):

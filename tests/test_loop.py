@@ -103,9 +103,7 @@ def test_a_run_is_a_function_of_examples_settings_and_replies(salt, seed, per_la
 
 def test_a_critic_that_says_nothing_useful_leaves_the_first_prompt():
     def useless(body):
-        return (
-            "I cannot." if "improve the prompt" in body.get("system", "") else examples.answer(body)
-        )
+        return "I cannot." if "improve the prompt" in body.get("system", "") else examples.answer(body)
 
     with serving(useless) as server:
         run = optimized(server.url)
@@ -125,9 +123,7 @@ def test_bad_data_costs_nothing():
 
 def test_evaluate_scores_one_split():
     with serving(examples.answer) as server:
-        result = pl.evaluate(
-            task(), pl.Prompt("Better"), classifier=model(server.url), split="validation"
-        )
+        result = pl.evaluate(task(), pl.Prompt("Better"), classifier=model(server.url), split="validation")
     assert (1.0, len(task().split("validation"))) == (result.macro_f1, result.scores.n)
 
 
@@ -194,9 +190,7 @@ def test_a_verdict_names_the_stage_and_both_figures():
 
 
 def test_optimize_shows_the_settings_of_the_loop():
-    assert list(inspect.signature(pl.steps).parameters) == list(
-        inspect.signature(pl.optimize).parameters
-    )
+    assert list(inspect.signature(pl.steps).parameters) == list(inspect.signature(pl.optimize).parameters)
     assert ["optimize", "evaluate"] == [pl.optimize.__name__, pl.evaluate.__name__]
     assert "per_label: examples of each label in a minibatch" in pl.optimize.__doc__
 

@@ -41,9 +41,7 @@ def test_scores_are_those_of_the_definitions(pairs):
         f1 = Fraction(2 * hit, said_it + had_it) if said_it + had_it else Fraction(0)
         f1s.append(f1)
         assert (one.label, one.support) == (label, had_it)
-        assert [one.precision, one.recall, one.f1] == pytest.approx(
-            [*map(float, (precision, recall, f1))]
-        )
+        assert [one.precision, one.recall, one.f1] == pytest.approx([*map(float, (precision, recall, f1))])
     assert found.macro_f1 == pytest.approx(float(sum(f1s) / 3))
     assert found.accuracy == pytest.approx(sum(g == s for g, s in pairs) / len(pairs))
     assert found.unlabelled == sum(s is None for _, s in pairs)

@@ -21,9 +21,7 @@ def ask(url, *texts, workers=16, **fields):
 
     async def go():
         async with Client(workers=workers) as client:
-            asked = [
-                Request(replace(model(url), **fields), "", (("user", text),)) for text in texts
-            ]
+            asked = [Request(replace(model(url), **fields), "", (("user", text),)) for text in texts]
             replies = await client.ask_all((one, f"call {one.messages}") for one in asked)
             return replies, client.tally
 
@@ -89,11 +87,7 @@ SPENT = {"type": "rate_limit_error", "message": "x", "details": {"error_code": "
 @pytest.mark.parametrize(
     ("status", "error", "said"),
     [
-        (
-            400,
-            {"message": "temperature: Extra inputs are not permitted"},
-            "status 400.*Extra inputs",
-        ),
+        (400, {"message": "temperature: Extra inputs are not permitted"}, "status 400.*Extra inputs"),
         (401, {"message": "invalid"}, "refused the credential.*set ANTHROPIC_API_KEY"),
         (404, {"message": "model: nope"}, "status 404"),
         (429, SPENT, "status 429"),
@@ -143,9 +137,7 @@ def test_a_key_is_not_sent_unless_it_was_given(monkeypatch):
 
 
 def test_a_request_is_spelled_out_for_the_sdk():
-    asked = Model(
-        "m", 9, effort="low", thinking={"type": "disabled"}, extra_body={"temperature": 0}
-    )
+    asked = Model("m", 9, effort="low", thinking={"type": "disabled"}, extra_body={"temperature": 0})
     expected = {
         "model": "m",
         "max_tokens": 9,
@@ -160,17 +152,13 @@ def test_a_request_is_spelled_out_for_the_sdk():
 
 @pytest.mark.parametrize("name", ["claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-4-6"])
 def test_a_reply_prefix_is_refused_before_a_call_where_the_model_would(name):
-    with pytest.raises(
-        ModelError, match=f"{name} takes no reply prefix, the prompt has 'Reasoning:'"
-    ):
+    with pytest.raises(ModelError, match=f"{name} takes no reply prefix, the prompt has 'Reasoning:'"):
         arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "Reasoning:"))))
 
 
 @pytest.mark.parametrize("name", ["claude-haiku-4-5-20251001", "qwen2.5"])
 def test_a_reply_prefix_is_sent_where_the_model_takes_it(name):
-    assert 2 == len(
-        arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "R:"))))["messages"]
-    )
+    assert 2 == len(arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "R:"))))["messages"])
 
 
 def test_workers_is_at_least_one():

@@ -154,9 +154,7 @@ def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
         ],
         consecutive=False,
     )
-    result.stdout.fnmatch_lines(
-        ["*topics: evaluate-validation*", "*note: the validation split has only*"]
-    )
+    result.stdout.fnmatch_lines(["*topics: evaluate-validation*", "*note: the validation split has only*"])
     assert (recorded.path / ".promptlab/topics-optimize.html").exists()
     assert (recorded.path / ".promptlab/topics-evaluate-validation.html").exists()
 
@@ -259,9 +257,7 @@ def test_live_without_a_credential_stops_before_the_first_test(project):
     project.makepyprojecttoml("[tool.promptlab]\nlive = 'claude'\n")
     result = project.runpytest("--live", "-v")
     assert pytest.ExitCode.USAGE_ERROR == result.ret
-    result.stderr.fnmatch_lines(
-        ["*no credential for https://api.anthropic.com: set ANTHROPIC_API_KEY*"]
-    )
+    result.stderr.fnmatch_lines(["*no credential for https://api.anthropic.com: set ANTHROPIC_API_KEY*"])
     assert "test_one" not in result.stdout.str()
 
 
@@ -312,9 +308,7 @@ def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
         + "\n"
     )
     result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
-    result.stdout.fnmatch_lines(
-        ["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"]
-    )
+    result.stdout.fnmatch_lines(["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"])
 
 
 def test_the_own_server_is_closed_while_lab_replays(recorded):
@@ -354,9 +348,7 @@ def test_two_runs_under_one_name_are_refused(recorded):
 
 def test_an_unknown_profile_is_named(recorded):
     result = recorded.runpytest("--promptlab-profile=lokal")
-    result.stdout.fnmatch_lines(
-        ["*DataError: *pyproject.toml: no profile 'lokal', only local, claude*"]
-    )
+    result.stdout.fnmatch_lines(["*DataError: *pyproject.toml: no profile 'lokal', only local, claude*"])
 
 
 HELP = """\

@@ -37,8 +37,7 @@ def test_the_loop_fits_on_a_screen():
 
 def test_the_example_runs_as_it_stands(pytester):
     pytester.makefile(
-        ".csv",
-        topics="text,label\n" + "".join(f"{e.text},{e.label}\n" for e in examples.examples()),
+        ".csv", topics="text,label\n" + "".join(f"{e.text},{e.label}\n" for e in examples.examples())
     )
     pytester.makepyfile(test_topics=BLOCKS[0])
     with serving(examples.answer) as server:

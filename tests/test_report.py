@@ -57,9 +57,7 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag, attrs):
         """Note a tag; none may hold a handler of events."""
         self.tags.append(tag)
-        self.loads += [
-            v for k, v in attrs if k in ("src", "srcset", "data", "action", "background")
-        ]
+        self.loads += [v for k, v in attrs if k in ("src", "srcset", "data", "action", "background")]
         self.loads += [v for k, v in attrs if k == "href" and not v.startswith("#")]
         assert not [k for k, _ in attrs if k.startswith("on")]
 
@@ -110,9 +108,7 @@ def test_a_diff_holds_both_texts(old, new):
 
 
 def test_a_diff_marks_only_the_words_that_changed():
-    found = [
-        (kind, text.strip()) for kind, text in page.diff("Say yes or no.", "Say yes or never.")
-    ]
+    found = [(kind, text.strip()) for kind, text in page.diff("Say yes or no.", "Say yes or never.")]
     assert [("same", "Say yes or"), ("removed", "no."), ("added", "never.")] == found
 
 
@@ -126,9 +122,7 @@ def browser() -> str:
 
 def opened(path) -> str:
     """Open a page in a real browser and return the document as the browser has it."""
-    switches = (
-        "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run"
-    )
+    switches = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run"
     command = [
         browser(),
         *switches.split(),

@@ -10,16 +10,7 @@ from typing import Any
 
 from promptlab.records import Evaluation, Iteration, Run, Tally
 
-HEAD = (
-    "prompt",
-    "minibatch",
-    "validation",
-    "verdict",
-    "calls",
-    "tokens in",
-    "tokens out",
-    "seconds",
-)
+HEAD = ("prompt", "minibatch", "validation", "verdict", "calls", "tokens in", "tokens out", "seconds")
 ALIGNED = "<>><>>>>"
 
 
@@ -28,9 +19,7 @@ def iteration(step: Iteration, of: int) -> str:
     old, new = step.parent, step.candidate
     minibatch = f"{_f1(old.minibatch)} -> {_f1(new.minibatch if new else None)}"
     validation = f"{_f1(old.validation)} -> {_f1(new.validation if new else None)}"
-    spent = (
-        f"{step.spent.calls} calls  {step.spent.input_tokens + step.spent.output_tokens:,} tokens"
-    )
+    spent = f"{step.spent.calls} calls  {step.spent.input_tokens + step.spent.output_tokens:,} tokens"
     return (
         f"iteration {step.number}/{of}  minibatch F1 {minibatch}  validation F1 {validation}  "
         f"{_fate(step)}  {spent}"
@@ -82,16 +71,7 @@ def provenance(header: Mapping[str, Any]) -> str:
 
 def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
     first = run.history[0].parent
-    yield (
-        f"0 {run.first.id}",
-        _f1(first.minibatch),
-        _f1(first.validation),
-        "first",
-        "",
-        "",
-        "",
-        "",
-    )
+    yield (f"0 {run.first.id}", _f1(first.minibatch), _f1(first.validation), "first", "", "", "", "")
     for step in run.history:
         new = step.candidate
         f1 = (_f1(new.minibatch), _f1(new.validation)) if new else ("-", "-")
