@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from promptlab.datasets import Task
@@ -49,3 +50,19 @@ def answer(body: dict[str, Any]) -> str:
         r'# Mistakes\n\n## [^\n]*\n\{"id": "(\w+)".*?"gold": "(\w+)", "answered": "([\w ]+)"', turn
     )
     return CLAIM % one.groups() if one else "I have said it all."
+
+
+def connect(folder: Path, url: str) -> None:
+    """Name a server in the profile of a user's project."""
+    (folder / "pyproject.toml").write_text(
+        f"""
+[tool.promptlab]
+replay = "local"
+live = "local"
+
+[tool.promptlab.profiles.local]
+base_url = "{url}"
+classifier = {{ name = "small" }}
+critic = {{ name = "large" }}
+"""
+    )

@@ -96,5 +96,7 @@ def test_the_package_is_small():
 
 def test_committed_files_hold_no_key():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so nothing is committed")
     for name in listed.stdout.splitlines():
         assert b"sk-" + b"ant-" not in (ROOT / name).read_bytes(), name

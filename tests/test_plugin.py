@@ -16,6 +16,7 @@ import sklearn.metrics  # noqa: F401
 import vcr  # noqa: F401
 
 from . import examples
+from .examples import connect
 from .server import serving
 
 DATA = "id,text,label\n" + "".join(f"{e.id},{e.text},{e.label}\n" for e in examples.examples())
@@ -55,22 +56,6 @@ def lay_out(folder, url=None):
         (folder / name).write_text(text)
     if url:
         connect(folder, url)
-
-
-def connect(folder, url):
-    """Name a server in the project's profile."""
-    (folder / "pyproject.toml").write_text(
-        f"""
-[tool.promptlab]
-replay = "local"
-live = "local"
-
-[tool.promptlab.profiles.local]
-base_url = "{url}"
-classifier = {{ name = "small" }}
-critic = {{ name = "large" }}
-"""
-    )
 
 
 @pytest.fixture
