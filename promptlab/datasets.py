@@ -89,7 +89,7 @@ class Task:
         """Return the examples of one split; DataError where a label has too few there."""
         if name not in SPLITS:
             raise DataError(f"split {name!r}: expected one of {', '.join(SPLITS)}")
-        counts = self.counts(name)
+        counts = self.counts[name]
         for label, count in counts.items():
             if count < FEWEST_PER_LABEL:
                 raise DataError(
@@ -99,14 +99,15 @@ class Task:
                 )
         return self.splits[name]
 
-    def counts(self, name: str) -> dict[str, int]:
-        """Count the examples of a split by label, labels in the task's order."""
-        found = Counter(e.label for e in self.splits[name])
-        return {label: found[label] for label in self.labels}
+    @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many examples of each label each split has; labels in the task's order."""
+        found = {split: Counter(e.label for e in examples) for split, examples in self.splits.items()}
+        return {split: {label: of[label] for label in self.labels} for split, of in found.items()}
 
     def notice(self, name: str) -> str | None:
         """Say that a split is too small for its figures to be worth much; None where it is not."""
-        fewest = min(self.counts(name).values())
+        fewest = min(self.counts[name].values())
         if fewest >= FEW_PER_LABEL:
             return None
         return (

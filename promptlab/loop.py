@@ -109,7 +109,8 @@ async def steps(
         test_first = await forward("test", "test", first, test)
         test_best = await forward("test", "test", best, test)
         scores = (first, best, test_first, test_best)
-        yield Run(task.name, tuple(history), *scores, client.tally, task.data_hash, task.notices)
+        known = (task.data_hash, task.counts, task.notices)
+        yield Run(task.name, tuple(history), *scores, client.tally, *known)
 
 
 def better(new: Evaluation, old: Evaluation) -> bool:

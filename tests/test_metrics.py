@@ -100,7 +100,8 @@ def test_the_frame_of_predictions_has_a_row_for_each():
 
 def test_the_repr_explains_a_failed_assertion():
     shown = repr(some_evaluation())
-    assert "macro F1 0.583, 2 of 4 wrong, 1 without a label: 1 2>" in shown
+    assert "macro F1 0.583 (95% interval 0." in shown
+    assert "), 2 of 4 wrong, 1 without a label: 1 2>" in shown
 
 
 def test_without_label_is_a_share():

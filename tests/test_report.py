@@ -151,7 +151,8 @@ def test_a_browser_shows_a_run(tmp_path, run):
     assert len(run.history) == document.count('<h2 id="i')
     shown = [row for step in run.history for row in step.parent.minibatch.rows]
     assert all(html.escape(row.reply.text, quote=False) in document for row in shown)
-    assert f"{run.test.macro_f1:.3f}" in re.search(r"best prompt ([\d.]+)", document)[0]
+    assert html.escape(lines.conclusion(run)) in document
+    assert 1 == document.count("selected, optimistic")
 
 
 def test_an_iteration_is_one_line(run):
@@ -164,4 +165,30 @@ def test_a_run_without_improvement_says_so(run):
     same = replace(run, best=run.first, test=run.test_first)
     said = list(lines.run(same, dict.fromkeys(range(3), 0.0)))
     assert "the critic found no better prompt: the best is the first" in said
-    assert "The critic found no better prompt" in page.render(same, "")
+    assert "the critic found no better prompt" in page.render(same, "")
+
+
+def test_a_run_whose_best_prompt_fails_on_test_says_so(run):
+    worse = replace(run, test=run.test_first, test_first=run.test)
+    said = [line for line in lines.run(worse, dict.fromkeys(range(3), 0.0)) if "the critic" in line]
+    assert 1 == len(said)
+    assert said[0].startswith("the critic did not improve the prompt: macro F1 on test 1.000 -> 0.")
+
+
+def test_a_run_shows_how_many_examples_of_each_label_each_split_has(run):
+    said = list(lines.run(run, dict.fromkeys(range(3), 0.0)))
+    document = re.sub(r"<.*?>", " ", page.render(run, ""))
+    for split, counts in task().counts.items():
+        row = f"{split} {' '.join(map(str, counts.values()))}"
+        assert row in [" ".join(line.split()) for line in said]
+        assert row in " ".join(document.split())
+
+
+def test_every_figure_has_its_interval():
+    result = hostile("x")
+    shown = "\n".join(lines.evaluation(result))
+    document = page.render(result, "")
+    ends = result.intervals
+    for one in (ends.macro_f1, ends.accuracy, ends.without_label, *(label.f1 for label in ends.labels)):
+        assert f"({one})" in shown
+        assert f"({one})" in document

@@ -5,13 +5,10 @@ Each function returns plain text, so that it can be read without a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from promptlab.records import Evaluation, Iteration, Run, Tally
-
-HEAD = ("prompt", "minibatch", "validation", "verdict", "calls", "tokens in", "tokens out", "seconds")
-ALIGNED = "<>><>>>>"
+from promptlab.records import Evaluation, Iteration, Run, Tally, Trial
 
 
 def iteration(step: Iteration, of: int) -> str:
@@ -27,38 +24,55 @@ def iteration(step: Iteration, of: int) -> str:
 
 
 def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
-    """Yield the table of a run, prompt by prompt, and what test says of the first and the best.
+    """Yield the table of a run, prompt by prompt, the examples, and what test says.
 
     Args:
         run: the finished run.
         seconds: how long each iteration took this time, by its number; under 0, the whole run.
     """
-    rows = [HEAD, *_rows(run, seconds)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    for row in rows:
-        cells = zip(ALIGNED, row, widths, strict=True)
-        yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
+    yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds)])
     yield ""
     yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
-    first, best = run.test_first.macro_f1, run.test.macro_f1
-    yield f"test macro F1 (n = {run.test.scores.n}): first prompt {first:.3f}, best prompt {best:.3f}"
-    if run.best == run.first:
-        yield "the critic found no better prompt: the best is the first"
-    else:
-        yield "the best prompt was selected on validation, so its figure there is optimistic"
+    yield ""
+    splits = ((split, *map(str, of.values())) for split, of in run.counts.items())
+    yield from _aligned("<" + ">" * len(run.test.scores.labels), [("examples", *_labels(run.test)), *splits])
+    for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
+        yield ""
+        yield from evaluation(result)
+    yield ""
+    yield conclusion(run)
     yield from (f"note: {notice}" for notice in run.notices)
 
 
-def evaluation(result: Evaluation) -> Iterator[str]:
-    """Yield the figures of an evaluation, label by label."""
-    scores = result.scores
-    yield (
-        f"prompt {result.prompt.id} on {result.split} (n = {scores.n}): macro F1 {scores.macro_f1:.3f}, "
-        f"accuracy {scores.accuracy:.3f}, {scores.unlabelled} without a label"
+def conclusion(run: Run) -> str:
+    """Say in a sentence what came of a run."""
+    if run.best == run.first:
+        return "the critic found no better prompt: the best is the first"
+    first, best = run.test_first.macro_f1, run.test.macro_f1
+    found = "improved" if best > first else "did not improve"
+    return (
+        f"the critic {found} the prompt: macro F1 on test {first:.3f} -> {best:.3f}; "
+        f"the best was selected on validation, so its figure there is optimistic"
     )
-    for one in scores.labels:
-        figures = f"precision {one.precision:.3f}, recall {one.recall:.3f}, F1 {one.f1:.3f}"
-        yield f"  {one.label}: {figures}, support {one.support}"
+
+
+def evaluation(result: Evaluation) -> Iterator[str]:
+    """Yield the figures of an evaluation with their 95% intervals, label by label."""
+    scores, off = result.scores, result.intervals
+    yield (
+        f"prompt {result.prompt.id} on {result.split} (n = {scores.n}): "
+        f"macro F1 {scores.macro_f1:.3f} ({off.macro_f1}), accuracy {scores.accuracy:.3f} ({off.accuracy}), "
+        f"without a label {result.without_label:.3f} ({off.without_label}), 95% intervals"
+    )
+    rows = [("", "precision", "recall", "F1", "support")]
+    for one, ends in zip(scores.labels, off.labels, strict=True):
+        figures = (
+            ends.precision.around(one.precision),
+            ends.recall.around(one.recall),
+            ends.f1.around(one.f1),
+        )
+        rows.append((f"  {one.label}", *figures, str(one.support)))
+    yield from _aligned("<<<<>", rows)
 
 
 def provenance(header: Mapping[str, Any]) -> str:
@@ -69,15 +83,41 @@ def provenance(header: Mapping[str, Any]) -> str:
     return f"recorded {header['recorded']} from {', '.join(header['answered_by'])} at {servers}"
 
 
-def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
+def _head(run: Run) -> tuple[str, ...]:
     first = run.history[0].parent
-    yield (f"0 {run.first.id}", _f1(first.minibatch), _f1(first.validation), "first", "", "", "", "")
+    sizes = [f" (n = {result.scores.n})" if result else "" for result in (first.minibatch, first.validation)]
+    f1 = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
+    return ("macro F1 of prompt", *f1, "verdict", "calls", "tokens in", "tokens out", "seconds")
+
+
+def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
+    yield (f"0 {run.first.id}", *_scored(run.history[0].parent, run), "first", "", "", "", "")
     for step in run.history:
-        new = step.candidate
-        f1 = (_f1(new.minibatch), _f1(new.validation)) if new else ("-", "-")
-        name = f"{step.number} {new.prompt.id}" if new else f"{step.number} -"
-        yield (name, *f1, _fate(step), *_cells(step.spent), f"{seconds[step.number]:.1f}")
+        name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"
+        spent = (*_cells(step.spent), f"{seconds[step.number]:.1f}")
+        yield (name, *_scored(step.candidate, run), _fate(step), *spent)
     yield ("all, with test", "", "", "", *_cells(run.spent), f"{seconds[0]:.1f}")
+
+
+def _scored(trial: Trial | None, run: Run) -> tuple[str, str]:
+    """Show what a prompt reached, and of the chosen one that it was chosen by this very figure."""
+    if trial is None or trial.validation is None:
+        return _f1(trial.minibatch if trial else None), "-"
+    shown = trial.validation.intervals.macro_f1.around(trial.validation.macro_f1)
+    chosen = trial.prompt == run.best
+    return _f1(trial.minibatch), shown + (" selected, optimistic" if chosen else "")
+
+
+def _labels(result: Evaluation) -> Iterator[str]:
+    return (one.label for one in result.scores.labels)
+
+
+def _aligned(sides: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Set rows in columns, each to its side: "<" or ">"."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))]
+    for row in rows:
+        cells = zip(sides, row, widths, strict=True)
+        yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
 
 
 def _fate(step: Iteration) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from promptlab.records import Evaluation, Run
+from promptlab.report.lines import conclusion
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,7 +36,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(f1=_f1, diff=diff)
+    environment.filters.update(f1=_f1, diff=diff, conclusion=conclusion)
     environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
     return environment
 
