@@ -49,11 +49,12 @@ def conclusion(run: Run) -> str:
     if run.best == run.first:
         return "the critic found no better prompt: the best is the first"
     first, best = run.test_first.macro_f1, run.test.macro_f1
-    found = "improved" if best > first else "did not improve"
-    return (
-        f"the critic {found} the prompt: macro F1 on test {first:.3f} -> {best:.3f}; "
-        f"the best was selected on validation, so its figure there is optimistic"
-    )
+    figures = f"macro F1 on test {first:.3f} -> {best:.3f}"
+    if best <= first:
+        return f"the critic did not improve the prompt: {figures}"
+    if first >= run.test.intervals.macro_f1.low:
+        return f"no improvement is shown: {figures}, and the first lies within the interval of the best"
+    return f"the critic improved the prompt: {figures}"
 
 
 def evaluation(result: Evaluation) -> Iterator[str]:
