@@ -29,18 +29,28 @@ one JSON object a line, one for each kind of mistake listed above, and nothing e
 {"gold": "the right label", "answered": "the wrong answer", "ids": ["the ids of these mistakes"], \
 "why": "the cause, and the rule that is missing"}"""
 
+# A small model that is shown its prompt in tags copies it, and one that is shown none forgets half of it;
+# shown the prompt with a gap, it fills the gap.
 ASK_REWRITE = """\
 Rewrite the prompt so that these mistakes are not made again and the correct answers stay correct. \
-Add rules that tell the labels apart; state them in general words, and do not quote the texts. \
 What was found to be missing:
 {causes}
 
-Requirements: it names every label ({labels}) and asks for the answer as {forms}; at most {budget} \
-characters; the text to classify stands between prefix and suffix. Put the new rules into the system \
-part, and keep what it says about the form of the answer.
+Name every label ({labels}), ask for the answer as {forms}, do not quote the texts, and write at most \
+{budget} characters. Answer with the three parts of the new prompt in tags and stop. This is their outline; \
+every line may be changed:
 
-Answer with three parts in tags and stop: \
-<system>...</system> <prefix>...</prefix> <suffix>...</suffix>"""
+<system>
+{system}
+</system>
+<prefix>
+{prefix}
+</prefix>
+<suffix>
+{suffix}
+</suffix>"""
+
+GAP = "(a list of rules by which the labels can be told apart, in general words)"
 
 # -- the gradient -------------------------------------------------------------------------------
 
@@ -118,12 +128,22 @@ async def rewrite(
         return prompt
 
     asked = ASK_REWRITE.format(
-        causes="\n".join(f"- {claim.why}" for claim in critique.claims) or "(none that held)",
+        causes="\n".join(f"- {claim.why}" for claim in critique.claims) or "(see the mistakes)",
         labels=", ".join(task.labels),
         forms=" or ".join((task.answer_format or LABEL).replace(LABEL, one) for one in task.labels),
         budget=budget,
+        system=_with_gap(parent.system, task),
+        prefix=parent.prefix.strip(),
+        suffix=parent.suffix.strip(),
     )
     return await _with_one_repair(ask, _with_task(told, asked), read)
+
+
+def _with_gap(system: str, task: Task) -> str:
+    """Show a system part with room for rules, before the paragraph on the form of the answer."""
+    paragraphs = system.strip().split("\n\n")
+    form = next((n for n, one in enumerate(paragraphs) if _lines_on_form(one, task)), len(paragraphs))
+    return "\n\n".join([*paragraphs[:form], f"Rules:\n{GAP}", *paragraphs[form:]])
 
 
 def read_prompt(text: str, parent: Prompt) -> Prompt:
@@ -152,22 +172,48 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> 
     """Refuse a prompt that cannot work or should not be tried.
 
     Raises:
-        RewriteError: a label or the answer format is not named, the prompt is too long or has not
-            changed, or it repeats a text of the validation or test split.
+        RewriteError: a label or the answer format is not named, a part has lost the answer format, the
+            gap is not filled, the prompt is too long or its words have not changed, or it repeats
+            a text of validation or test.
     """
-    text = prompt.system + "\n" + prompt.prefix + "\n" + prompt.suffix
+    text = _whole(prompt)
     for label in task.labels:
         if not re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
             raise RewriteError(f"the new prompt does not name the label {label!r}")
-    for piece in (task.answer_format or "").split(LABEL):
-        if piece.strip() not in text:
-            raise RewriteError(f"the new prompt does not ask for the answer with {piece.strip()!r}")
+    _check_form(prompt, task, parent)
+    if GAP in text:
+        raise RewriteError(f"the new prompt still has {GAP!r}: write that list in its place")
     if len(prompt) > budget:
         raise RewriteError(f"the new prompt has {len(prompt)} characters, at most {budget} are allowed")
-    if prompt == parent:
+    if _words(text) == _words(_whole(parent)):
         raise RewriteError("the new prompt is the old one, word for word")
     if found := copied(text, task):
         raise RewriteError(f"the new prompt copies a text it may not know: {found!r}")
+
+
+def _whole(prompt: Prompt) -> str:
+    return "\n".join(getattr(prompt, part) for part in REWRITTEN)
+
+
+def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
+    """Refuse a prompt that no longer asks for the answer in its form, in each part that did."""
+    for piece in _pieces(task):
+        if piece not in _whole(prompt):
+            raise RewriteError(f"the new prompt does not ask for the answer with {piece!r}")
+        for part in REWRITTEN:  # a small model forgets a form that is named less often than before
+            if piece in getattr(parent, part) and piece not in getattr(prompt, part):
+                line = _lines_on_form(getattr(parent, part), task)[-1]
+                raise RewriteError(f"the part <{part}> has lost the answer format: keep its line {line!r}")
+
+
+def _pieces(task: Task) -> list[str]:
+    """Return what the answer format has around the label."""
+    return [piece.strip() for piece in (task.answer_format or "").split(LABEL) if piece.strip()]
+
+
+def _lines_on_form(part: str, task: Task) -> list[str]:
+    """Return the lines of a part that state the answer format."""
+    return [line for line in part.splitlines() if any(piece in line for piece in _pieces(task))]
 
 
 def copied(text: str, task: Task) -> str | None:
@@ -194,17 +240,16 @@ def _words(text: str) -> list[str]:
 
 
 async def _with_one_repair(ask: Ask, request: Request, read: Callable[[Reply], T]) -> T:
-    """Ask; where the answer cannot be used, say why and ask once more."""
-    reply = await ask(request)
+    """Ask; where the answer cannot be used, ask once more and say why.
+
+    The second question does not show the first answer: with it in view, a small model repeats it.
+    """
     try:
-        return _used(reply, read)
+        return _used(await ask(request), read)
     except RewriteError as error:
-        problem = f"{error}. Write your answer again, whole and in the form that was asked for."
-        turns = [*request.messages, ("assistant", reply.text), ("user", problem)]
-        if not reply.text.strip():  # an empty turn is refused, so the problem follows the question
-            role, question = request.messages[-1]
-            turns = [*request.messages[:-1], (role, f"{question}\n\n{problem}")]
-        return _used(await ask(replace(request, messages=tuple(turns))), read)
+        ((role, text),) = request.messages
+        told = f"{text}\n\nAn earlier answer could not be used: {error}. Answer anew, in the form asked for."
+        return _used(await ask(replace(request, messages=((role, told),))), read)
 
 
 def _used(reply: Reply, read: Callable[[Reply], T]) -> T:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from promptlab.datasets import Task
 from promptlab.records import Evaluation, Iteration, Model, Prediction, Prompt, Request
@@ -52,7 +51,7 @@ def evidence(
         "How it did": _counts(task, seen),
         "Mistakes": _by_direction(wrong) or "(none)",
         "Correct answers": _by_direction(right) or "(none)",
-        "Tried before": "\n".join(_tried(past) for past in history[-TRIED:]) or "(nothing)",
+        "Tried before": "\n\n".join(_tried(past) for past in history[-TRIED:]) or "(nothing)",
     }
     text = "\n\n".join(f"# {title}\n\n{body}" for title, body in parts.items())
     return Request(model, SYSTEM, (("user", text),))
@@ -82,7 +81,7 @@ def answered(row: Prediction) -> str:
 
 def _written(prompt: Prompt) -> str:
     """Show the parts as they are: in JSON, their line ends would come back as backslashes."""
-    return "\n\n".join(f"## {part}\n{getattr(prompt, part).strip()}" for part in REWRITTEN)
+    return "\n\n".join(f"### {part}\n{getattr(prompt, part).strip()}" for part in REWRITTEN)
 
 
 def _counts(task: Task, seen: Evaluation) -> str:
@@ -95,7 +94,5 @@ def _counts(task: Task, seen: Evaluation) -> str:
 
 
 def _tried(past: Iteration) -> str:
-    fields: dict[str, Any] = {"result": past.verdict}
-    if past.candidate:
-        fields["prompt"] = {part: getattr(past.candidate.prompt, part) for part in REWRITTEN}
-    return json.dumps(fields, ensure_ascii=False)
+    title = f"## Iteration {past.number}: {past.verdict}"
+    return f"{title}\n\n{_written(past.candidate.prompt)}" if past.candidate else title

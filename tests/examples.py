@@ -45,7 +45,7 @@ def answer(body: dict[str, Any]) -> str:
         return f"<label>{label if 'Better' in body.get('system', '') or number % 3 else LABELS[0]}</label>"
     if "Rewrite the prompt" in turn:
         text = "Better: say weather or food, as <label>weather</label> or <label>food</label>."
-        return f"<system>\n{text}\n</system>\n<prefix>\n</prefix>\n<suffix>\n</suffix>"
+        return f"<system>\n{text}\n</system>\n<prefix>\n</prefix>\n<suffix>\n<label></label>\n</suffix>"
     one = re.search(
         r'# Mistakes\n\n## [^\n]*\n\{"id": "(\w+)".*?"gold": "(\w+)", "answered": "([\w ]+)"', turn
     )

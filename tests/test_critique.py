@@ -18,7 +18,8 @@ from promptlab.records import Critique, Model, Prediction, Prompt, Reply
 from .examples import examples, task
 
 PARENT = first(task())
-GOOD = "<system>Say food or weather: <label>food</label>.</system><prefix></prefix><suffix></suffix>"
+FORM = "Say food or weather: <label>food</label>."
+GOOD = f"<system>{FORM}</system><prefix></prefix><suffix>{FORM}</suffix>"
 
 
 def reply(text: str, stop_reason: str = "end_turn") -> Reply:
@@ -135,8 +136,7 @@ def test_a_refused_critique_gets_one_repair():
     ask, asked = answering(reply("", "refusal"), claim([WEATHER[0]]))
     found = asyncio.run(criticize(ask, told(seen(WRONG)), seen(WRONG)))
     assert 1 == len(found.claims)
-    assert 1 == len(asked[1].messages)  # an empty turn of the critic would be refused
-    assert "refused" in asked[1].messages[0][1]
+    assert "refused" in asked[1].messages[-1][1]
 
 
 def test_a_critique_that_is_refused_twice_is_no_proposal():
@@ -155,13 +155,21 @@ def test_a_prompt_without_mistakes_is_not_criticized():
 def test_a_critic_that_was_cut_off_is_told_so():
     ask, asked = answering(reply("<system>", "max_tokens"), GOOD)
     asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
-    assert ["user", "assistant", "user"] == [role for role, _ in asked[1].messages]
     assert "cut off" in asked[1].messages[-1][1]
+
+
+def test_a_repair_does_not_show_the_answer_that_failed():
+    ask, asked = answering("I would rather not.", GOOD)
+    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    ((role, text),) = asked[1].messages
+    assert "user" == role
+    assert text.startswith(asked[0].messages[0][1])
+    assert "I would rather not." not in text
 
 
 def test_the_last_version_of_each_part_is_read():
     text = f"<system>a draft</system>{GOOD}"
-    assert "Say food or weather: <label>food</label>." == read_prompt(text, Prompt()).system
+    assert FORM == read_prompt(text, Prompt()).system
 
 
 def test_white_space_around_a_part_is_the_parents():
@@ -181,7 +189,6 @@ HELD_OUT = task().splits["test"][0].text
 REFUSED = {
     "no label": ("Say food: <label>", "does not name the label 'weather'"),
     "label within a word": ("foodie or weather: <label></label>", "does not name the label 'food'"),
-    "no format": ("Say food or weather.", "does not ask for the answer with '<label>'"),
     "too long": ("food or weather <label></label>" + "x" * 4000, "characters, at most 4000"),
     "a held-out text": (f"food or weather <label></label> {HELD_OUT}", "copies a text it may not know"),
 }
@@ -191,12 +198,32 @@ REFUSED = {
 def test_a_rewrite_that_cannot_work_is_refused(case):
     system, why = REFUSED[case]
     with pytest.raises(RewriteError, match=why):
-        check_prompt(Prompt(system), task(), PARENT, budget=4000)
+        check_prompt(Prompt(system), task(), Prompt(), budget=4000)
 
 
-def test_the_old_prompt_is_no_proposal():
-    with pytest.raises(RewriteError, match="the old one"):
-        check_prompt(PARENT, task(), PARENT, budget=4000)
+@pytest.mark.parametrize("part", ["system", "suffix"])
+def test_a_part_that_stated_the_answer_format_has_to_keep_it(part):
+    with pytest.raises(RewriteError, match=f"the part <{part}> has lost .*: keep its line '.*</label>.*'"):
+        check_prompt(replace(PARENT, **{part: "food or weather"}), task(), PARENT, budget=4000)
+
+
+def test_a_rewrite_that_does_not_ask_for_an_answer_is_refused():
+    with pytest.raises(RewriteError, match="does not ask for the answer with '<label>'"):
+        check_prompt(Prompt("Say food or weather."), task(), Prompt(), budget=4000)
+
+
+def test_the_old_prompt_is_no_proposal_however_it_is_spaced():
+    for same in (PARENT, replace(PARENT, system=PARENT.system.replace("\n", " \n\n"))):
+        with pytest.raises(RewriteError, match="the old one"):
+            check_prompt(same, task(), PARENT, budget=4000)
+
+
+def test_an_outline_whose_gap_is_not_filled_is_refused():
+    ask, asked = answering(GOOD)
+    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    outline = asked[0].messages[0][1]
+    with pytest.raises(RewriteError, match=r"still has .*: write that list in its place"):
+        check_prompt(read_prompt(outline, PARENT), task(), PARENT, budget=4000)
 
 
 def test_a_rewrite_gets_one_repair_that_names_the_problem():

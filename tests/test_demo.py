@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,8 @@ print(json.dumps([repr(run.history), repr(run), hashlib.sha256(page).hexdigest()
 """
 
 
-def demo(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks/insincere", "-v"]
+def benchmarks(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks", "-v"]
     return subprocess.run(
         [*command, *pytest_command],
         cwd=ROOT,
@@ -48,11 +49,24 @@ def demo(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_replayed_session_uses_no_socket(tmp_path):
-    (tmp_path / "refusing.py").write_text(REFUSING)
-    done = demo(PYTHONPATH=str(tmp_path), PYTEST_PLUGINS="refusing")
-    assert (0, "") == (done.returncode, done.stderr), done.stdout
-    assert "iteration 3/3" in done.stdout
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refusing")
+    (folder / "refusing.py").write_text(REFUSING)
+    return benchmarks(PYTHONPATH=str(folder), PYTEST_PLUGINS="refusing")
+
+
+def test_a_replayed_session_uses_no_socket(replayed):
+    assert (0, "") == (replayed.returncode, replayed.stderr), replayed.stdout
+    assert "iteration 5/5" in replayed.stdout
+
+
+def test_every_figure_in_the_readme_is_printed_by_the_benchmarks(replayed):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    quoted = re.search(r"```text\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    printed = replayed.stdout.splitlines()
+    for line in filter(None, quoted):
+        assert any(one.startswith(line) for one in printed), line
 
 
 def test_a_replayed_session_passes_without_a_network():
@@ -60,7 +74,7 @@ def test_a_replayed_session_passes_without_a_network():
     alone = ["unshare", "--map-root-user", "--net"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this system gives no network namespaces (Linux, util-linux)")
-    done = demo(*alone)
+    done = benchmarks(*alone)
     assert 0 == done.returncode, done.stdout
     assert "insincere: optimize" in done.stdout
 
