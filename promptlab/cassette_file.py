@@ -7,12 +7,17 @@ sorted by request. What is kept of a call is a short list; the rest never reache
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from promptlab.errors import shorten
+from promptlab import secrets
+from promptlab.errors import RecordingError, shorten
 from promptlab.network import is_loopback
 
 FORMAT = 1
@@ -26,43 +31,148 @@ DROPPED = (
     "message and request ids",
     "signatures of thinking blocks",
     "answers with a status other than 200",
+    "whatever has the shape of a key, masked",
 )
+CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")  # how git begins the lines it cannot merge
 
 Entry = dict[str, Any]  # a call as the file has it: {"request": {...}, "response": {...}}
 
 
-def serialize(cassette: Mapping[str, Any]) -> str:
-    """Write the header, then the entries in the order of their requests."""
-    entries = sorted(cassette["entries"], key=lambda entry: canonical(entry["request"]["body"]))
-    return "".join(line(one) for one in [cassette["header"], *entries])
+@dataclass
+class Recording:
+    """Recorded calls in memory.
+
+    Attributes:
+        header: the first line; empty where there is no file.
+        calls: each call's line, without its end, by its key. Lines are parsed when they are played.
+    """
+
+    header: dict[str, Any] = field(default_factory=dict)
+    calls: dict[str, str] = field(default_factory=dict)
 
 
-def deserialize(text: str) -> dict[str, Any]:
-    """Take the lines apart into `header` and `entries`; ValueError names the first bad one."""
-    cassette: dict[str, Any] = {"header": {}, "entries": []}
+def read(path: Path) -> Recording:
+    """Read a file of recorded calls; an empty Recording where there is none.
+
+    Raises:
+        RecordingError: the file is not one, or not whole; with the line, and what to do.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Recording()
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise _damaged(path, number, "not text in UTF-8") from error
+    if not text:
+        raise _damaged(path, 1, "the file is empty")
     *lines, rest = text.split("\n")  # not splitlines(): U+2028 ends no line in JSON
-    for number, one in enumerate(lines + ([rest] if rest else []), start=1):
-        try:
-            parsed = json.loads(one)
-            if "promptlab" in parsed:
-                cassette["header"] = _known(parsed)
-            else:
-                cassette["entries"].append(_whole(parsed))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"line {number}: not a recorded call: {shorten(one)}: {error}") from error
-    return cassette
+    header = _header(path, lines[0] if lines else rest)
+    if rest:
+        raise _damaged(path, len(lines) + 1, f"the file ends within a line: {shorten(rest)}")
+    return Recording(header, index(path, lines[1:], start=2))
+
+
+def header(path: Path) -> dict[str, Any]:
+    """Read the first line of a file alone: {} where there is no file, or none with a header."""
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            return _header(path, file.readline())
+    except (OSError, ValueError, RecordingError):
+        return {}
+
+
+def index(path: Path, lines: Iterable[str], *, start: int = 1) -> dict[str, str]:
+    """Find the key of each line; RecordingError for a line that is no call, or asks what another does."""
+    calls: dict[str, str] = {}
+    for number, one in enumerate(lines, start):
+        asked = parse(path, number, one)["request"]
+        key = key_of(asked["method"], asked["path"], asked["body"])
+        if calls.setdefault(key, one) is not one:
+            other = next(n for n, known in enumerate(calls, start) if known == key)
+            raise _damaged(path, number, f"asks what line {other} asks")
+    return calls
+
+
+def parse(path: Path, number: int, one: str) -> Entry:
+    """Parse the line of a call; RecordingError where it is none."""
+    try:
+        entry: Entry = json.loads(one)
+        asked, answered = entry["request"], entry["response"]
+        whole = asked["method"] and asked["path"] and asked["body"] and "headers" in asked
+        if whole and "headers" in answered and isinstance(answered["body"]["content"], list):
+            return entry
+        why = "no question, or no answer"
+    except (ValueError, KeyError, TypeError) as error:
+        why = str(error) if isinstance(error, ValueError) else "not a call"
+    if one.startswith(CONFLICT):
+        why = "two branches have changed it, and git could not merge them"
+    raise _damaged(path, number, f"{why}: {shorten(one)}")
+
+
+def write(path: Path, recording: Recording) -> None:
+    """Replace a file of recorded calls as a whole, sorted by request; a crash leaves the old file.
+
+    Raises:
+        RecordingError: the file cannot be written; the old one is as it was.
+    """
+    bodies = {key: canonical(json.loads(one)["request"]["body"]) for key, one in recording.calls.items()}
+    calls = (recording.calls[key] + "\n" for key in sorted(bodies, key=lambda key: (bodies[key], key)))
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(line(recording.header) + "\n")
+            file.writelines(calls)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be written: {error.strerror}. Its replies are kept") from error
+
+
+def updated(old: Recording, calls: Mapping[str, str]) -> Recording:
+    """Return the recording that `calls` make; where an answer has not changed, its old line stays."""
+    kept = {key: _unchanged(old.calls.get(key), one) for key, one in calls.items()}
+    if kept == old.calls:
+        return old
+    return Recording(header_of(map(json.loads, kept.values())), kept)
+
+
+def _unchanged(old: str | None, new: str) -> str:
+    if old is None or old == new:
+        return new
+    return old if said(json.loads(old)) == said(json.loads(new)) else new
+
+
+def said(entry: Entry) -> str:
+    """Return what was answered: blocks and stop reason, without what differs from call to call."""
+    body = entry["response"]["body"]
+    answer = [body["content"], *(body.get(field) for field in ("stop_reason", "stop_details"))]
+    return json.dumps(answer, sort_keys=True)
+
+
+def key_of(method: str, path: str, body: Any) -> str:
+    """Return what is matched of a request: method, the API's path, the hash of the canonical body.
+
+    What has the shape of a key counts as masked, since it is stored so.
+    """
+    text = secrets.masked(canonical(body))
+    return f"{method} {api_path(path)} {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def api_path(path: str) -> str:
+    """Return the path from the API's version on; a gateway's own part may hold anything."""
+    return path[path.rfind("/v1/") :] if "/v1/" in path else path
 
 
 def canonical(body: Any) -> str:
     """Write a request's body so that equal questions give equal text."""
     return json.dumps(_matched(body), sort_keys=True, separators=(",", ":"))
-
-
-def said(entry: Entry) -> tuple[str, str]:
-    """Return question and answer; where both are equal, a call has been recorded before."""
-    body = entry["response"]["body"]
-    answer = [body["content"], *(body.get(field) for field in ("stop_reason", "stop_details"))]
-    return canonical(entry["request"]["body"]), json.dumps(answer, sort_keys=True)
 
 
 def line(value: Mapping[str, Any]) -> str:
@@ -72,7 +182,7 @@ def line(value: Mapping[str, Any]) -> str:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, only an escape
         text = json.dumps(value)
-    return text + "\n"
+    return text
 
 
 def header_of(entries: Iterable[Entry]) -> dict[str, Any]:
@@ -119,13 +229,25 @@ def _matched(value: Any) -> Any:
     return [_matched(item) for item in value] if isinstance(value, list) else value
 
 
-def _known(header: dict[str, Any]) -> dict[str, Any]:
-    if header["promptlab"] != FORMAT:
-        raise ValueError(f"format {header['promptlab']!r}, this version reads format {FORMAT}")
+def _header(path: Path, first: str) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads(first)
+        found = header["promptlab"]
+    except (ValueError, KeyError, TypeError) as error:
+        why = "two branches have changed it, and git could not merge them"
+        if not first.startswith(CONFLICT):
+            why = f"expected a header that says who answered, found {shorten(first)}"
+        raise _damaged(path, 1, why) from error
+    if found != FORMAT:
+        raise RecordingError(
+            f"{path}, line 1: format {found!r}, this version of promptlab reads format {FORMAT}: "
+            f"pip install -U pytest-promptlab"
+        )
     return header
 
 
-def _whole(entry: Entry) -> Entry:
-    if not (entry["request"]["body"] and isinstance(entry["response"]["body"]["content"], list)):
-        raise ValueError("no question, or no answer")
-    return entry
+def _damaged(path: Path, number: int, why: str) -> RecordingError:
+    return RecordingError(
+        f"{path}, line {number}: {why}. Take the file whole from one commit (git checkout COMMIT -- FILE), "
+        f"then pytest --live-changed records what it lacks"
+    )

@@ -1,53 +1,63 @@
 """The only file that knows vcrpy: calls are recorded into a file and replayed from it.
 
-vcrpy does the work: its patches stand in the HTTP transport, its Cassette decides what is played. Here
-is what differs: answers are found through an index (vcrpy's own search compares every stored request
-with every new one, which is quadratic), and the file is JSON lines, replaced as a whole; what stands in
-it is in cassette_file.py.
+vcrpy does the work: its patches stand in the HTTP transport and ask its Cassette what to do with each
+request. Here is what differs: calls are found through an index (vcrpy's own search compares every
+stored request with every new one, which is quadratic), each reply is in a journal before the caller
+sees it, and the file is JSON lines; what stands in it is in cassette_file.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import vcr
 from vcr.cassette import Cassette
 from vcr.filters import decode_response
-from vcr.persisters.filesystem import CassetteNotFoundError
+from vcr.persisters.filesystem import FilesystemPersister
 from vcr.record_mode import RecordMode
 from vcr.request import Request as VcrRequest
+from vcr.serializers import yamlserializer
 
-from promptlab import cassette_file
-from promptlab.cassette_file import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, allowed, said
-from promptlab.errors import CassetteMiss, DataError
+from promptlab import cassette_file, secrets
+from promptlab.cassette_file import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, Recording, allowed
+from promptlab.errors import CassetteMiss, RecordingError
+from promptlab.journal import Journal
+
+#: "replay" makes no call, "live" makes each, "changed" those that are not recorded; "prune" is a replay
+#: that drops from the file what was not asked for.
+Mode = Literal["replay", "live", "changed", "prune"]
+RECORDING = ("live", "changed")
 
 JOURNAL = ".journal"  # ends the name of the file that a recording grows in
 
+_open = threading.Lock()  # vcrpy patches the whole process: two open cassettes would corrupt its patches
+
 
 @contextlib.contextmanager
-def use(path: Path, *, live: bool, record_with: str) -> Iterator[IndexedCassette]:
+def use(path: Path, *, mode: Mode, record_with: str) -> Iterator[IndexedCassette]:
     """Replay the calls recorded in `path`, or make and record them.
 
-    Live, each reply is appended to a journal beside the file as it arrives, and the file is written
-    once the block has ended without an error. A block that did not end so is taken up from its journal
-    by the next one: no reply is paid twice.
+    While calls are made, each reply is appended to a journal beside the file as it arrives, and the file
+    is written once the block has ended without an error. A block that did not end so is taken up from
+    its journal by the next one: no reply is paid twice. "live" replaces the recording by what the block
+    asked for; "changed" adds to it.
 
     Args:
         path: the cassette, a file of JSON lines.
-        live: make the calls. Otherwise none is made, and one that was not recorded raises.
+        mode: whether calls are made, and which.
         record_with: the command that records, for the error.
 
     Raises:
         CassetteMiss: in the caller of the API, for a call that was not recorded.
-        DataError: for a file that is not a cassette.
+        RecordingError: for a file that is not a cassette or cannot be written, and for a cassette that
+            is opened while another is in use; nothing was asked.
     """
     recorder = vcr.VCR()
     recorder.register_serializer("promptlab", cassette_file)
@@ -55,120 +65,178 @@ def use(path: Path, *, live: bool, record_with: str) -> Iterator[IndexedCassette
     config = recorder.get_merged_config(
         path=str(path),
         serializer="promptlab",
-        record_mode=RecordMode.NEW_EPISODES if live else RecordMode.NONE,
+        record_mode=RecordMode.NEW_EPISODES if mode in RECORDING else RecordMode.NONE,
         record_on_exception=False,
     )
     # vcrpy would copy each request several times before asking these, so they take what it gives.
     config.update(before_record_request=_only_messages, before_record_response=_only_answers)
-    with IndexedCassette.use(**config, live=live, record_with=record_with) as cassette:
-        yield cassette
+    if not _open.acquire(blocking=False):
+        raise RecordingError(f"{path}: another cassette is in use in this process; close that one first")
+    cassette = None
+    try:
+        with IndexedCassette.use(**config, mode=mode, record_with=record_with) as cassette:
+            yield cassette
+        cassette.keep()  # not before vcrpy's patches are gone: an error here would leave them in place
+    finally:
+        if cassette is not None:
+            cassette.close()
+        _open.release()
 
 
 class IndexedCassette(Cassette):  # type: ignore[misc]
-    """A cassette whose answers are found by the key of the request, at the same cost in any size."""
+    """A cassette whose calls are found by the key of the request, at the same cost in any size.
 
-    def __init__(self, path: str, *, live: bool, record_with: str, **config: Any) -> None:
+    Attributes:
+        recording: what the file held when it was opened.
+        played: keys of the calls that were answered, recorded ones and new ones.
+        notes: what people should know about what was recorded, a sentence each.
+    """
+
+    def __init__(self, path: str, *, mode: Mode, record_with: str, **config: Any) -> None:
         super().__init__(path, **config)
-        self.live, self.record_with = live, record_with
-        self._index: dict[str, list[int]] = defaultdict(list)
-        self._journal = Path(path + JOURNAL)
+        self.mode, self.record_with = mode, record_with
+        self.recording = Recording()
+        self.played: set[str] = set()
+        self.notes: list[str] = []
+        self._calls: dict[str, str] = {}  # what can be played: the line of each call, by its key
+        self._journal: Journal | None = None
+        self._credentials = secrets.kept() if mode in RECORDING else ()
 
-    def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
-        """Keep one call and its answer; while recording, in the journal too."""
-        position = len(self.data)
-        super().append(request, response)
-        if len(self.data) == position:  # not an answer to a message
-            return
-        self._index[key_of(request)].append(position)
-        if self.rewound:  # loaded before: what comes now is new
-            self._journal.parent.mkdir(parents=True, exist_ok=True)
-            with self._journal.open("a", encoding="utf-8", newline="\n") as journal:
-                journal.write(cassette_file.line(_entry(*self.data[position])))
+    @property
+    def orphans(self) -> int:
+        """How many calls of the file were not asked for."""
+        return len(self.recording.calls.keys() - self.played)
+
+    def missing(self, bodies: Iterable[Mapping[str, Any]]) -> int:
+        """Count the requests that cannot be played, each once."""
+        keys = {cassette_file.key_of("POST", "/v1/messages", body) for body in bodies}
+        return len(keys - self._calls.keys())
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
-        playable = bool(super().can_play_response_for(request))
-        if not playable and self.write_protected and _only_messages(request):
-            raise CassetteMiss(self._path, self.record_with, empty=not self.data)
-        return playable
+        if not _only_messages(request):
+            return False
+        if _key(request) in self._calls:
+            return True
+        if self.mode not in RECORDING:
+            raise CassetteMiss(self._path, self.record_with, empty=not self._calls)
+        return False
 
-    def _responses(self, request: VcrRequest) -> Iterator[tuple[int, dict[str, Any]]]:
-        for position in self._index.get(key_of(request), ()):
-            yield position, self.data[position][1]
+    def play_response(self, request: VcrRequest) -> dict[str, Any]:
+        """Return the recorded answer, in vcrpy's form."""
+        self.played.add(_key(request))
+        answered = json.loads(self._calls[_key(request)])["response"]
+        return _response(answered["headers"], answered["body"])
+
+    def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
+        """Keep one call and its answer, in the journal before the caller sees it."""
+        answer = _only_answers(response) if _only_messages(request) else None
+        if answer is None:
+            return
+        if self._journal is None:
+            raise RecordingError(f"{self._path}: was closed while a call was under way")
+        entry = _entry(request, answer)
+        self._refuse_credentials(entry, request)
+        one = secrets.masked(whole := cassette_file.line(entry))
+        if one != whole:
+            found = ", ".join(
+                place for place, text in secrets.places(entry, "call") if secrets.SHAPES.search(text)
+            )
+            self.notes.append(f"{self._path}: what looks like a key was stored masked, in {found}")
+        self._journal.append(one)
+        self._calls[_key(request)] = one
+        self.played.add(_key(request))
+
+    def _refuse_credentials(self, entry: Entry, request: VcrRequest) -> None:
+        for place, text in secrets.places(entry, "call"):
+            if name := secrets.credential_in(text, request.headers, self._credentials):
+                raise RecordingError(
+                    f"{self._path}: {place} holds a credential that is in use, that of {name}. The call was "
+                    f"not written and the run was stopped: take it out of the text or the prompt, and change it"
+                )
+
+    def keep(self) -> None:
+        """Write the recording of a run that has ended; a replay writes nothing."""
+        if self.mode == "replay" or not self.played:
+            return  # a run that asked nothing says nothing about what is recorded
+        asked = {key: one for key, one in self._calls.items() if self.mode == "changed" or key in self.played}
+        new = cassette_file.updated(self.recording, asked)
+        if new is not self.recording:
+            self._persister.save_cassette(Path(self._path), new, self._serializer)
+        self.close(done=True)
+
+    def close(self, *, done: bool = False) -> None:
+        """Let go of the journal; it goes away with the run that is done."""
+        if self._journal is not None:
+            self._journal.close(done=done)
+            self._journal = None
+
+    def __len__(self) -> int:
+        """Count the calls that can be played."""
+        return len(self._calls)
 
     def _load(self) -> None:
-        """Load what can be played: the recording or, while recording, what its journal has."""
-        source = self._journal if self.live else Path(self._path)
-        with contextlib.suppress(CassetteNotFoundError):
-            requests, responses, header = self._persister.load_cassette(source, self._serializer)
-            for request, response in zip(requests, responses, strict=True):
-                self.append(request, response)
-            self._metadata = header
-        self.dirty, self.rewound = False, True
+        """Load the recording and, while calls are made, take up the journal."""
+        self.recording = self._persister.load_cassette(Path(self._path), self._serializer)
+        if self.mode != "live":
+            self._calls |= self.recording.calls
+        if self.mode in RECORDING:
+            self._journal = Journal(Path(self._path + JOURNAL))
+            if self._journal.torn:
+                self.notes.append(f"{self._journal.path}: its last line was cut off, that call is made again")
+            try:
+                self._calls |= cassette_file.index(self._journal.path, self._journal.lines)
+            except RecordingError:
+                self.close()
+                raise
 
-    def _save(self, force: bool = False) -> None:  # noqa: ARG002 - vcrpy's signature
-        """Write the recording of a run that has ended; a replay writes nothing."""
-        if self.live and self.data:
-            super()._save(force=True)
-            self._journal.unlink(missing_ok=True)
+    def _save(self, force: bool = False) -> None:
+        """Do nothing at vcrpy's word; see `keep`."""
 
 
 class _Files:
-    """vcrpy's persister: keeps the lines of unchanged answers, replaces the file as a whole."""
+    """vcrpy's persister: a file of JSON lines, replaced as a whole."""
 
     @staticmethod
-    def load_cassette(path: Path, serializer: ModuleType) -> tuple[Any, Any, dict[str, Any]]:
-        """Return the requests, their responses and the header."""
-        cassette = _read(path, serializer)
-        pairs = [_interaction(entry) for entry in cassette["entries"]]
-        return ([asked for asked, _ in pairs], [answered for _, answered in pairs], cassette["header"])
+    def load_cassette(path: Path, serializer: ModuleType) -> Recording:
+        """Read a file; an empty recording where there is none."""
+        recording: Recording = serializer.read(path)
+        return recording
 
     @staticmethod
-    def save_cassette(path: str, cassette: dict[str, Any], serializer: ModuleType) -> None:
-        """Write the interactions; an answer that has not changed keeps the entry it had."""
-        target, header, old = Path(path), {}, {}
-        with contextlib.suppress(CassetteNotFoundError):
-            before = _read(target, serializer)
-            header, old = before["header"], {said(entry): entry for entry in before["entries"]}
-        pairs = zip(cassette["requests"], cassette["responses"], strict=True)
-        new = {said(entry): entry for entry in (_entry(*pair) for pair in pairs)}
-        if new.keys() != old.keys():
-            header = cassette_file.header_of(new.values())
-        entries = [old.get(key, entry) for key, entry in new.items()]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(target.name + ".tmp")
-        text = serializer.serialize({"header": header, "entries": entries})
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(target)
+    def save_cassette(path: Path, recording: Recording, serializer: ModuleType) -> None:
+        """Replace a file."""
+        serializer.write(path, recording)
 
 
 def provenance(path: Path) -> dict[str, Any]:
-    """Return the header of a cassette: who answered, where, when, and what was dropped."""
-    header: dict[str, Any] = _read(path, cassette_file)["header"]
-    return header
+    """Return the header of a cassette: who answered, where, when, and what was dropped; {} without one."""
+    return cassette_file.header(path)
 
 
-def key_of(request: VcrRequest) -> str:
-    """Return what is matched: method, path and the hash of the canonical body."""
+def export(path: Path, target: Path, base_url: str) -> int:
+    """Write a recording as vcrpy's own YAML, for tools that read that; return the number of calls."""
+    entries = [json.loads(one) for one in cassette_file.read(path).calls.values()]
+    requests = [
+        VcrRequest(
+            asked["method"], base_url + asked["path"], json.dumps(asked["body"]).encode(), asked["headers"]
+        )
+        for asked in (entry["request"] for entry in entries)
+    ]
+    answers = (entry["response"] for entry in entries)
+    responses = [_response(answered["headers"], answered["body"]) for answered in answers]
+    calls = {"requests": requests, "responses": responses}
+    FilesystemPersister.save_cassette(str(target), calls, yamlserializer)
+    return len(entries)
+
+
+def _key(request: VcrRequest) -> str:
+    """Return what is matched of a request; vcrpy asks for it several times a call."""
     key: str | None = getattr(request, "promptlab_key", None)
     if key is None:
-        body = cassette_file.canonical(json.loads(request.body or b"null"))
-        key = f"{request.method} {request.path} {hashlib.sha256(body.encode()).hexdigest()}"
+        key = cassette_file.key_of(request.method, request.path, json.loads(request.body or b"null"))
         request.promptlab_key = key
     return key
-
-
-def _read(path: Path, serializer: ModuleType) -> dict[str, Any]:
-    if not path.exists():
-        raise CassetteNotFoundError(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.name.endswith(JOURNAL):  # a killed process may have left half a line
-            text = text[: text.rfind("\n") + 1]
-        cassette: dict[str, Any] = serializer.deserialize(text)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a cassette that can be read: {error}") from error
-    return cassette
 
 
 def _only_messages(request: VcrRequest) -> VcrRequest | None:
@@ -190,7 +258,7 @@ def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
         "request": {
             "method": request.method,
             "server": cassette_file.server_of(urlsplit(request.uri).hostname or ""),
-            "path": request.path,
+            "path": cassette_file.api_path(request.path),
             "headers": allowed(request.headers, REQUEST_HEADERS),
             "body": json.loads(request.body),
         },
@@ -200,14 +268,6 @@ def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
             "body": json.loads(response["body"]["string"]),
         },
     }
-
-
-def _interaction(entry: Entry) -> tuple[VcrRequest, dict[str, Any]]:
-    asked, answered = entry["request"], entry["response"]
-    url = f"http://{asked['server']}{asked['path']}"
-    body = json.dumps(asked["body"]).encode()
-    request = VcrRequest(asked["method"], url, body, asked["headers"])
-    return request, _response(answered["headers"], answered["body"])
 
 
 def _response(headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,10 @@ class NetworkBlocked(PromptlabError):
     """Something tried to reach an address that is closed while recorded calls are replayed."""
 
 
+class RecordingError(PromptlabError):
+    """A recording cannot be made, kept or read; nothing that was recorded before is lost."""
+
+
 class CassetteMiss(PromptlabError):
     """A call was asked for that is not in the recording.
 

@@ -21,12 +21,15 @@ from urllib.request import getproxies
 
 from promptlab import cassettes, models, network, prompts, readers
 from promptlab.datasets import Task
-from promptlab.errors import CassetteMiss, DataError, ModelError, PromptlabError
-from promptlab.loop import evaluate_async, steps, synchronous
+from promptlab.errors import CassetteMiss, DataError, ModelError, PromptlabError, RecordingError
+from promptlab.loop import evaluate_async, most_calls, steps, synchronous
 from promptlab.models import ANY_KEY
 from promptlab.profiles import ROLES, Profile
-from promptlab.records import Evaluation, Iteration, Prompt, Run
+from promptlab.records import Evaluation, Iteration, Model, Prompt, Run
 from promptlab.report import lines, page
+from promptlab.verify import Answer, answers, verify
+
+EXAMPLES = ".examples.jsonl"  # ends the name of the copy of the examples beside a recording
 
 T = TypeVar("T", bound=Run | Evaluation)
 
@@ -38,23 +41,27 @@ class Lab:
     Attributes:
         root: folder that holds `cassettes/`.
         profile: whose recordings are replayed, or who is asked.
-        live: whether calls are made and recorded; otherwise none is made.
+        mode: "replay" makes no call, "live" makes and records each, "changed" those not recorded yet.
         pages: folder for the HTML reports.
         live_profile: the profile that a plain `pytest --live` would use.
-        say: shows a line while the session runs.
+        say: shows a line while the session runs, where people want to follow it.
+        announce: shows a line whatever they want: it is about money.
         summary: lines for the end of the session, in sections (title, lines).
         figures: name and value of what the test at work has looked at.
     """
 
     root: Path
     profile: Profile
-    live: bool
+    mode: cassettes.Mode
     pages: Path
     live_profile: str
     say: Callable[[str], None] = print
+    announce: Callable[[str], None] = print
     summary: list[tuple[str, list[str]]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     _done: dict[Path, tuple[str, Any]] = field(default_factory=dict)
+    _orphans: dict[Path, int] = field(default_factory=dict)
+    _answers: dict[str, Answer] = field(default_factory=dict)
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
         """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
@@ -81,11 +88,15 @@ class Lab:
                 else:
                     run = step
             took[0] = time.monotonic() - started
-            if self.live:
+            if self._makes_calls:
                 self._keep_examples(task, name)
             return run
 
-        return self._once(task, name, settings, work, lambda run: lines.run(run, took))
+        def planned(_: cassettes.IndexedCassette) -> str:
+            sizes = (settings.get(one, default_of(steps, one)) for one in ("iterations", "per_label"))
+            return f"at most {most_calls(task, *sizes):,} calls"
+
+        return self._once(task, name, settings, work, lambda run: lines.run(run, took), planned)
 
     def evaluate(
         self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
@@ -115,7 +126,14 @@ class Lab:
 
         _refuse_unknown(settings, evaluate_async, "lab.evaluate")
         name = name or f"evaluate-{split}"
-        return self._once(task, name, settings | {"prompt": scored}, work, describe)
+
+        def planned(cassette: cassettes.IndexedCassette) -> str:
+            model = settings["classifier"]
+            model = Model(model) if isinstance(model, str) else model
+            requests = (prompts.request(scored, example.text, model) for example in task.split(split))
+            return f"{cassette.missing(map(models.body_of, requests)):,} calls"
+
+        return self._once(task, name, settings | {"prompt": scored}, work, describe, planned)
 
     def _once(
         self,
@@ -124,13 +142,15 @@ class Lab:
         settings: dict[str, Any],
         work: Callable[[], Coroutine[Any, Any, T]],
         describe: Callable[[T], Iterable[str]],
+        planned: Callable[[cassettes.IndexedCassette], str],
     ) -> T:
         """Do the work unless this session has; what it raised is remembered and raised again."""
         path = self.cassette(task, name)
         asked = repr((task, task.data_hash, settings))
         if path not in self._done:
-            self._done[path] = (asked, self._attempt(path, settings, work))
+            self._done[path] = (asked, self._attempt(path, settings, work, planned))
             if not isinstance(outcome := self._done[path][1], Exception):
+                self._answers |= answers(task, settings["classifier"], outcome)
                 self._show(f"{task.name}: {name}", path, outcome, describe(outcome))
         known, outcome = self._done[path]
         if known != asked:
@@ -138,7 +158,7 @@ class Lab:
                 f"{path}: two different runs of task {task.name!r} in one session want this recording: "
                 f"give one of them a name of its own, lab...(..., name='...')"
             )
-        if isinstance(outcome, (CassetteMiss, DataError, ModelError)):
+        if isinstance(outcome, (CassetteMiss, DataError, ModelError, RecordingError)):
             raise outcome.with_traceback(None)  # the message says it all
         if isinstance(outcome, Exception):
             raise outcome
@@ -147,25 +167,67 @@ class Lab:
         return result
 
     def _attempt(
-        self, path: Path, settings: dict[str, Any], work: Callable[[], Coroutine[Any, Any, T]]
+        self,
+        path: Path,
+        settings: dict[str, Any],
+        work: Callable[[], Coroutine[Any, Any, T]],
+        planned: Callable[[cassettes.IndexedCassette], str],
     ) -> T | Exception:
+        recording = cassettes.use(path, mode=self.mode, record_with=self._command())
+        title = f"{path.parent.name}: {path.stem}"
         try:
-            with self._closed(settings), cassettes.use(path, live=self.live, record_with=self._command()):
-                return synchronous(work)()
+            with self._closed(settings), recording as cassette:
+                if self._makes_calls:
+                    self.announce(f"promptlab: {title}: {planned(cassette)}")
+                try:
+                    outcome = synchronous(work)()
+                finally:
+                    if cassette.notes:
+                        self.summary.append((title, [f"note: {note}" for note in cassette.notes]))
         except Exception as error:
             return error
+        self._orphans[path] = cassette.orphans
+        return outcome
 
     def _show(self, title: str, path: Path, outcome: Run | Evaluation, told: Iterable[str]) -> None:
         """Put an outcome into the summary, and on a page of its own."""
         source = lines.provenance(cassettes.provenance(path))
+        if not self._makes_calls and (orphans := self._orphans.get(path, 0)):
+            told = [
+                *told,
+                f"{orphans} recorded calls were not asked for: promptlab cassettes prune drops them",
+            ]
         self.pages.mkdir(parents=True, exist_ok=True)
         (self.pages / ".gitignore").write_text("*\n")
         html = self.pages / f"{title.replace(': ', '-')}.html"
         html.write_text(page.render(outcome, source), encoding="utf-8")
         self.summary.append((title, [*told, source, f"report: {html}"]))
 
+    @property
+    def _makes_calls(self) -> bool:
+        return self.mode in cassettes.RECORDING
+
+    def verify(self, count: int) -> bool:
+        """Ask `count` recorded calls again, chosen by hash; report how many labels changed, write nothing.
+
+        Returns:
+            Whether they could be asked.
+        """
+        self.announce(f"promptlab: asking {min(count, len(self._answers))} recorded calls again")
+        try:
+            told = synchronous(verify)(self._answers, count)
+        except PromptlabError as error:
+            told = [f"not verified: {error}"]
+        self.summary.append(("live-verify", told))
+        return not told[0].startswith("not verified")
+
+    def unasked(self) -> list[Path]:
+        """Return the recordings of this profile that no test of the session has opened."""
+        files = sorted((self.root / "cassettes" / self.profile.name).glob("*/*.jsonl"))
+        return [path for path in files if path not in self._done and not path.name.endswith(EXAMPLES)]
+
     def _key(self) -> str | None:
-        return None if self.live else ANY_KEY  # a replay needs none, but the SDK wants one
+        return None if self._makes_calls else ANY_KEY  # a replay needs none, but the SDK wants one
 
     def cassette(self, task: Task, name: str) -> Path:
         """Return where a run is recorded."""
@@ -175,13 +237,13 @@ class Lab:
         """Return the command that records what the test at work needs."""
         profile = self.profile.name
         option = [] if profile == self.live_profile else [f"--promptlab-profile={profile}"]
-        return shlex.join(["pytest", "--live", *option, _test()])
+        return shlex.join(["pytest", "--live-changed", *option, _test()])
 
     def _closed(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
         """Close the network: on replay all but loopback, and the API's own server wherever it is."""
         asked = [settings[role] for role in ROLES if role in settings]
         servers = [urlsplit(models.url_of(model)) for model in asked]
-        if self.live:
+        if self._makes_calls:
             hosts = [*servers, *map(urlsplit, getproxies().values())]
             names = frozenset(host.hostname for host in hosts if host.hostname)
             return network.only_loopback(_test(), hosts=names)
@@ -189,7 +251,7 @@ class Lab:
         return network.only_loopback(_test(), closed_ports=frozenset(ports))
 
     def _snapshot(self, task: Task, name: str) -> Path:
-        return self.cassette(task, name).with_suffix(".examples.jsonl")
+        return self.cassette(task, name).with_suffix(EXAMPLES)
 
     def _keep_examples(self, task: Task, name: str) -> None:
         """Keep the examples beside a recorded optimization: with other data it would be another run."""
@@ -200,7 +262,7 @@ class Lab:
     def _as_recorded(self, task: Task, name: str) -> Task:
         """Return the task with the examples its optimization was recorded on."""
         snapshot = self._snapshot(task, name)
-        if self.live or not snapshot.exists():
+        if self._makes_calls or not snapshot.exists():
             return task
         recorded = replace(task, examples=readers.read_jsonl(snapshot))
         if recorded.data_hash == task.data_hash:
@@ -223,6 +285,11 @@ def _refuse_unknown(settings: dict[str, Any], function: Callable[..., Any], name
     for setting in settings:
         if setting not in known:
             raise TypeError(f"{name} has no setting {setting!r}, only {', '.join(known)}")
+
+
+def default_of(function: Callable[..., Any], setting: str) -> Any:
+    """Return what a setting is where nobody sets it."""
+    return inspect.signature(function).parameters[setting].default
 
 
 def _test() -> str:

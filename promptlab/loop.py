@@ -113,6 +113,14 @@ async def steps(
         yield Run(task.name, tuple(history), *scores, client.tally, *known)
 
 
+def most_calls(task: Task, iterations: int, per_label: int) -> int:
+    """Return how many calls an optimization makes if every proposal is tried to the end and accepted."""
+    minibatch = sum(min(per_label, count) for count in task.counts["train"].values())
+    validation, test = (len(task.splits[name]) for name in ("validation", "test"))
+    critic = 4  # claims, rewrite, and one repair of each
+    return validation + 2 * test + iterations * (2 * minibatch + validation + critic)
+
+
 def better(new: Evaluation, old: Evaluation) -> bool:
     """Say whether the new prompt wins: by macro F1, and where that is equal by being shorter."""
     new_f1, old_f1 = round(new.macro_f1, 9), round(old.macro_f1, 9)

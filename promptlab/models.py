@@ -191,6 +191,13 @@ def arguments(request: Request) -> dict[str, Any]:
     return body
 
 
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the body that the SDK sends for a request, as it is recorded."""
+    body = arguments(request)
+    more: dict[str, Any] = body.pop("extra_body", {})
+    return body | more
+
+
 def reply_of(message: anthropic.types.Message) -> Reply:
     """Take from the SDK's message what promptlab uses; blocks are told apart by type."""
     usage = message.usage

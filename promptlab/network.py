@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import sys
 import threading
@@ -22,7 +23,7 @@ LOOPBACK_NAMES = ("", "localhost", "localhost.localdomain", "ip6-localhost")
 
 @dataclass
 class _Rule:
-    who: str  # what is at work, for the error
+    who: str  # what is at work, for the error, where pytest names no test
     hosts: frozenset[str]  # names beyond loopback that may be reached
     closed_ports: frozenset[int]  # ports of loopback that may not
     addresses: set[str] = field(default_factory=set)  # what `hosts` have resolved to so far
@@ -40,7 +41,7 @@ def only_loopback(
     """Refuse every connection beyond loopback and `hosts`, and to `closed_ports` of loopback.
 
     Raises:
-        NetworkBlocked: in whoever tries, naming `who` and the address.
+        NetworkBlocked: in whoever tries, naming the address, and the test or else `who`.
     """
     global _rule, _hooked
     if not _hooked:  # a hook cannot be taken back, so there is one, and it is idle without a rule
@@ -98,7 +99,8 @@ def _check_address(rule: _Rule, address: object) -> None:
 
 
 def _blocked(rule: _Rule, address: str) -> NetworkBlocked:
+    who = os.environ.get("PYTEST_CURRENT_TEST", rule.who).rsplit(" (", 1)[0]
     return NetworkBlocked(
-        f"{rule.who} tried to reach {address}. Recorded calls are replayed here, so only loopback is "
+        f"{who} tried to reach {address}. Recorded calls are replayed here, so only loopback is "
         f"open. Record with pytest --live, or reach it before the first use of `lab`."
     )

@@ -14,19 +14,39 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from promptlab.cassettes import Mode
     from promptlab.lab import Lab
     from promptlab.profiles import Profile
 
 LAB = pytest.StashKey["Lab"]()
 SUMMARY = pytest.StashKey[list[tuple[str, list[str]]]]()  # what the summary shows
 
-LIVE: dict[str, Any] = {"dest": "promptlab_live", "action": "store_true", "default": False}
+#: Options that make calls: what follows "--" or "--promptlab-", where they are kept, their meaning.
+LIVE: dict[str, dict[str, Any]] = {
+    "live": {
+        "action": "store_true",
+        "default": False,
+        "help": "Make the calls of `lab` and record them.",
+    },
+    "live-changed": {
+        "action": "store_true",
+        "default": False,
+        "help": "Make only the calls that are not recorded, and record them.",
+    },
+    "live-verify": {
+        "type": int,
+        "default": None,
+        "metavar": "K",
+        "help": "Ask K recorded calls again, write nothing, and say how many labels changed.",
+    },
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("promptlab", "promptlab: prompts of text classifiers")
-    group.addoption("--promptlab-live", help="Make the calls of `lab` and record them.", **LIVE)
+    for name, settings in LIVE.items():
+        group.addoption(f"--promptlab-{name}", dest=_dest(name), **settings)
     group.addoption(
         "--promptlab-profile",
         default=None,
@@ -39,29 +59,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="Write the HTML reports into this folder (default: .promptlab).",
     )
+    group.addoption(
+        "--promptlab-prune",
+        action="store_true",
+        default=False,
+        help="Drop the recorded calls that the tests of this session do not ask for.",
+    )
+    parser.addini(
+        "promptlab_block_network",
+        default="lab",
+        help="What replay closes the network for: 'lab' (while it is at work) or 'session' (all tests).",
+    )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_load_initial_conftests(parser: pytest.Parser) -> None:
-    """Add --live once every plugin has added its own: where another has it, it stays theirs."""
+    """Add the short names once every plugin has added its own: where another has one, it stays theirs."""
     groups = [*parser._groups, parser._anonymous]  # pytest has no public list of options
-    if not any("--live" in option.names() for group in groups for option in group.options):
-        group = parser.getgroup("promptlab")
-        group.addoption("--live", help="Short for --promptlab-live.", **LIVE)
+    taken = {name for group in groups for option in group.options for name in option.names()}
+    for name, settings in LIVE.items():
+        if f"--{name}" not in taken:
+            short = settings | {"help": f"Short for --promptlab-{name}."}
+            parser.getgroup("promptlab").addoption(f"--{name}", dest=_dest(name), **short)
+
+
+def _dest(name: str) -> str:
+    return "promptlab_" + name.removeprefix("promptlab-").replace("-", "_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be recorded: workers would write over one another's recording."""
     config.stash[SUMMARY] = []
-    if config.getoption("promptlab_live") and config.getoption("numprocesses", None):
-        raise pytest.UsageError("--live records in one process: leave out -n of pytest-xdist")
+    names = [*LIVE, "promptlab-prune"]
+    asked = [f"--{name}" for name in names if config.getoption(_dest(name), None) not in (False, None)]
+    if len(asked) > 1:
+        raise pytest.UsageError(f"{' and '.join(asked)} exclude one another: leave out all but one")
+    if asked and config.getoption("numprocesses", None):
+        raise pytest.UsageError(f"{asked[0]} takes one process: leave out -n of pytest-xdist")
+    count = config.getoption("promptlab_live_verify")
+    if count is not None and count < 1:
+        raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
+
+
+def _mode(config: pytest.Config) -> Mode:
+    if config.getoption("promptlab_prune"):
+        return "prune"
+    if config.getoption("promptlab_live"):
+        return "live"
+    return "changed" if config.getoption("promptlab_live_changed") else "replay"
+
+
+def _makes_calls(config: pytest.Config) -> bool:
+    return _mode(config) in ("live", "changed") or config.getoption("promptlab_live_verify") is not None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Live, stop before the first test where the API cannot be used."""
     config = session.config
     wanted = any("lab" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or not config.getoption("promptlab_live") or config.option.collectonly:
+    if not wanted or not _makes_calls(config) or config.option.collectonly:
         return
     from promptlab.errors import PromptlabError
     from promptlab.lab import reachable
@@ -72,6 +128,39 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Close the network to all tests, where the project wants that."""
+    wanted = session.config.getini("promptlab_block_network")
+    if wanted not in ("lab", "session"):
+        raise pytest.UsageError(f"promptlab_block_network is {wanted!r}, expected 'lab' or 'session'")
+    if wanted == "lab" or _makes_calls(session.config):
+        return (yield)
+    from promptlab.network import only_loopback
+
+    with only_loopback("a test"):
+        return (yield)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say who answered the calls that are replayed, or who will be asked."""
+    if not (config.rootpath / "cassettes").is_dir() and not _makes_calls(config):
+        return []  # most sessions that load this plugin have nothing to do with it
+    from promptlab.archive import origins
+    from promptlab.errors import PromptlabError
+    from promptlab.models import url_of
+
+    try:
+        profile = _profile(config)
+    except PromptlabError as error:
+        return [f"promptlab: {error}"]
+    told = origins(config.rootpath / "cassettes" / profile.name)
+    if _makes_calls(config):
+        asked = {f"{model.name} at {url_of(model)}" for model in (profile.classifier, profile.critic)}
+        told = f"asks {' and '.join(sorted(asked))}"
+    return [f"promptlab: profile {profile.name}, {told}"]
+
+
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Lab:
     """Run optimizations and evaluations on recorded calls; with --live, make and record them."""
@@ -80,10 +169,11 @@ def lab(pytestconfig: pytest.Config) -> Lab:
     pytestconfig.stash[LAB] = Lab(
         root=pytestconfig.rootpath,
         profile=_profile(pytestconfig),
-        live=pytestconfig.getoption("promptlab_live"),
+        mode=_mode(pytestconfig),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
         live_profile=_live_profile(pytestconfig),
-        say=lambda line: _say(pytestconfig, line),
+        say=lambda line: _say(pytestconfig, line, verbosity=1),
+        announce=lambda line: _say(pytestconfig, line, verbosity=-1),
         summary=pytestconfig.stash[SUMMARY],
     )
     return pytestconfig.stash[LAB]
@@ -110,7 +200,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's summary to the process that prints it."""
+    """Ask again what --live-verify wants to know; hand a worker's summary to the process that prints it."""
+    count = session.config.getoption("promptlab_live_verify")
+    if count and LAB in session.config.stash and not session.config.stash[LAB].verify(count):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.config.getoption("promptlab_prune") and LAB in session.config.stash:
+        unasked = session.config.stash[LAB].unasked()
+        told = [f"{path}: no test of this session asked for it" for path in unasked]
+        session.config.stash[SUMMARY].append(("prune", told or ["every recording was asked for"]))
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["promptlab"] = session.config.stash[SUMMARY]
 
@@ -130,7 +227,7 @@ def _profile(config: pytest.Config) -> Profile:
 
     return profiles.read(
         config.rootpath / "pyproject.toml",
-        live=config.getoption("promptlab_live"),
+        live=_mode(config) in ("live", "changed"),
         name=config.getoption("promptlab_profile"),
     )
 
@@ -142,11 +239,11 @@ def _live_profile(config: pytest.Config) -> str:
     return profiles.read(config.rootpath / "pyproject.toml", live=True).name
 
 
-def _say(config: pytest.Config, line: str) -> None:
-    """Show a line at once under -v, whatever is being captured; pytest's own output stays whole."""
+def _say(config: pytest.Config, line: str, verbosity: int) -> None:
+    """Show a line at once, whatever is being captured; pytest's own output stays whole."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
-    if reporter is None or config.get_verbosity() < 1:
+    if reporter is None or config.get_verbosity() < verbosity:
         return
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
         reporter.ensure_newline()

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gzip
 import json
 import re
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 import vcr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptlab import cassette_file, cassettes
-from promptlab.errors import CassetteMiss, DataError, ModelError
+from promptlab import archive, cassette_file, cassettes, cli
+from promptlab.errors import CassetteMiss, ModelError, RecordingError
 from promptlab.models import Client
 from promptlab.records import Request
 
@@ -20,22 +23,22 @@ from .examples import model
 from .server import message, serving
 
 
-def ask(url, texts, **fields):
+def ask(url, texts, system="system", **fields):
     async def go():
         async with Client(api_key="sk-not-a-key") as client:
-            asked = [Request(replace(model(url), **fields), "system", (("user", t),)) for t in texts]
+            asked = [Request(replace(model(url), **fields), system, (("user", t),)) for t in texts]
             return await client.ask_all((one, f"example {one.messages[0][1]!r}") for one in asked)
 
     return asyncio.run(go())
 
 
 def recorded(path, url, texts, **fields):
-    with cassettes.use(path, live=True, record_with="pytest --live"):
+    with cassettes.use(path, mode="live", record_with="pytest --live"):
         return ask(url, texts, **fields)
 
 
 def replayed(path, url, texts, **fields):
-    with cassettes.use(path, live=False, record_with="pytest --live tests/test_x.py"):
+    with cassettes.use(path, mode="replay", record_with="pytest --live tests/test_x.py"):
         return ask(url, texts, **fields)
 
 
@@ -224,13 +227,27 @@ def test_the_header_says_who_answered_and_where(tmp_path):
     assert {"anthropic", "pytest-promptlab", "vcrpy"} == set(header["versions"])
 
 
+HEADER = '{"promptlab": 1}\n'
+CALL = json.dumps(
+    {
+        "request": {"method": "POST", "path": "/v1/messages", "headers": {}, "body": {"messages": []}},
+        "response": {"headers": {}, "body": {"content": []}},
+    }
+)
 BROKEN = {
-    "cut at the end": ('{"promptlab": 1}\n{"request": {"bo', "line 2: not a recorded call"),
-    "cut in the middle": ('{"promptlab": 1}\n{"request": {"bo\n', "line 2: not a recorded call"),
-    "two branches merged": ("<<<<<<< HEAD\n", "line 1: not a recorded call"),
-    "another format": ('{"promptlab": 2}\n', "line 1: not a recorded call"),
-    "something else": ('{"a": 1}\n', "line 1"),
-    "no text": (b"\xff\xfe\x00", "codec can't decode"),
+    "cut at the end": (HEADER + '{"request": {"bo', "line 2: the file ends within a line: '{"),
+    "cut in the middle": (HEADER + '{"request": {"bo\n', "line 2: Unterminated string"),
+    "cut within the header": ('{"prom', "line 1: expected a header"),
+    "an empty line": (HEADER + f"{CALL}\n\n", "line 3: Expecting value"),
+    "two branches merged": (HEADER + f"<<<<<<< HEAD\n{CALL}\n", "line 2: two branches have changed it"),
+    "two headers merged": ("<<<<<<< HEAD\n" + HEADER, "line 1: two branches have changed it"),
+    "a call twice": (HEADER + f"{CALL}\n{CALL}\n", "line 3: asks what line 2 asks"),
+    "a call without an answer": (HEADER + '{"request": {"body": {"a": 1}}}\n', "line 2: not a call"),
+    "a newer format": ('{"promptlab": 2}\n', "line 1: format 2, this version of promptlab reads format 1"),
+    "something else": ('{"a": 1}\n', "line 1: expected a header"),
+    "a list": ("[1]\n", "line 1: expected a header"),
+    "empty": ("", "line 1: the file is empty"),
+    "no text": (HEADER.encode() + b"\xff\xfe\x00", "line 2: not text in UTF-8"),
 }
 
 
@@ -239,8 +256,16 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, case):
     content, said = BROKEN[case]
     path = tmp_path / "run.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=f"{path}: not a cassette that can be read: .*{said}"):
+    with pytest.raises(RecordingError, match=re.escape(f"{path}, {said}")):
         replayed(path, "http://127.0.0.1:9", ["one"])
+
+
+@given(content=st.binary() | st.text().map(str.encode))
+def test_no_file_is_read_as_something_it_is_not(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "run.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=f"{path}, line "):
+        cassette_file.read(path)
 
 
 def test_a_compressed_answer_is_recorded_readably(tmp_path):
@@ -285,3 +310,260 @@ def test_replay_compares_no_request_with_another(tmp_path, monkeypatch):
 def test_calls_to_other_addresses_are_not_recorded():
     token = vcr.request.Request("POST", "https://api.anthropic.com/v1/oauth/token", b"secret", {})
     assert cassettes._only_messages(token) is None
+
+
+def test_changed_makes_only_the_calls_that_are_not_recorded(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, ["one", "two"])
+        before = path.read_text(encoding="utf-8").splitlines()
+        server.bodies.clear()
+        with cassettes.use(path, mode="changed", record_with=""):
+            ask(server.url, ["two", "three"])
+        assert ["three"] == [body["messages"][0]["content"] for body in server.bodies]
+    after = path.read_text(encoding="utf-8").splitlines()
+    assert set(before[1:]) < set(after[1:])
+    assert 3 == len(replayed(path, "http://127.0.0.1:9", ["one", "two", "three"]))
+
+
+def test_live_makes_every_call_and_drops_what_is_no_longer_asked_for(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, ["one", "two"])
+        recorded(path, server.url, ["two", "three"])
+        assert 4 == len(server.bodies)
+    assert 2 == len(cassette_file.read(path).calls)
+
+
+def test_an_interrupted_recording_leaves_the_old_one_whole(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, ["one", "two"])
+        before = path.read_bytes()
+        with contextlib.suppress(KeyboardInterrupt):
+            with cassettes.use(path, mode="live", record_with=""):
+                ask(server.url, ["one"])
+                raise KeyboardInterrupt
+        assert before == path.read_bytes()
+        assert 2 == len(replayed(path, server.url, ["one", "two"]))
+        server.bodies.clear()
+        recorded(path, server.url, ["one", "two"])
+        assert ["two"] == [body["messages"][0]["content"] for body in server.bodies]
+
+
+def test_a_recording_that_cannot_be_written_stays_in_its_journal(tmp_path):
+    path, in_the_way = tmp_path / "run.jsonl", tmp_path / "run.jsonl.tmp"
+    in_the_way.mkdir()
+    with serving(echo) as server:
+        with pytest.raises(RecordingError, match=r"cannot be written: Is a directory. Its replies are kept"):
+            recorded(path, server.url, TEXTS)
+        in_the_way.rmdir()
+        recorded(path, server.url, TEXTS)
+        assert 4 == len(server.bodies)
+
+
+def test_pruning_drops_what_a_replay_did_not_ask_for(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, TEXTS)
+    lines = path.read_text(encoding="utf-8").split("\n")
+    with cassettes.use(path, mode="replay", record_with="") as cassette:
+        ask("http://127.0.0.1:9", TEXTS[:3])
+    assert 1 == cassette.orphans
+    with cassettes.use(path, mode="prune", record_with=""):
+        ask("http://127.0.0.1:9", TEXTS[:3])
+    assert 3 == len(cassette_file.read(path).calls)
+    assert set(path.read_text(encoding="utf-8").split("\n")[1:]) < set(lines)
+
+
+def test_a_replay_that_asks_nothing_prunes_nothing(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, TEXTS)
+    with cassettes.use(path, mode="prune", record_with=""):
+        pass
+    assert 4 == len(cassette_file.read(path).calls)
+
+
+def test_two_cassettes_cannot_be_open_at_once(tmp_path):
+    with cassettes.use(tmp_path / "one.jsonl", mode="replay", record_with=""):
+        with pytest.raises(RecordingError, match=r"two.jsonl: another cassette is in use in this process"):
+            with cassettes.use(tmp_path / "two.jsonl", mode="replay", record_with=""):
+                pass
+    with cassettes.use(tmp_path / "two.jsonl", mode="replay", record_with=""):
+        pass
+
+
+CREDENTIAL = "sk-live/credential+0123456789"
+ENCODED = {
+    "plain": str,
+    "percent": lambda text: quote(text, safe=""),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 in the middle": lambda text: base64.b64encode(b"user:" + text.encode() + b":x").decode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+@pytest.mark.parametrize("place", ["prompt", "answer"])
+def test_a_credential_in_use_is_never_written(tmp_path, monkeypatch, encoding, place):
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", CREDENTIAL)
+    path, text = tmp_path / "run.jsonl", ENCODED[encoding](CREDENTIAL)
+    with serving(lambda body: text if body["messages"][0]["content"] == "tell" else "fine") as server:
+        with pytest.raises(
+            RecordingError, match="a credential that is in use, that of ANTHROPIC_AUTH_TOKEN"
+        ) as error:
+            recorded(path, server.url, ["one", text if place == "prompt" else "tell"])
+    assert CREDENTIAL not in str(error.value)
+    for file in tmp_path.iterdir():
+        assert text not in file.read_text()
+        assert "one" in file.read_text()  # what else was paid is kept
+
+
+def test_the_key_that_a_request_is_sent_with_is_never_written(tmp_path):
+    with serving(lambda body: "your key is sk-not-a-key") as server:
+        with pytest.raises(
+            RecordingError, match=r"call.response.body.content\[0\].text holds .*'[Aa]uthorization'"
+        ):
+            recorded(tmp_path / "run.jsonl", server.url, ["one"])
+
+
+KEY_SHAPES = [
+    "sk-" + "ant-api03-" + "a1B2" * 10,
+    "ghp_" + "a1B2" * 9,
+    "AKIA" + "ABCD" * 4,
+    "xoxb-1234567890-abcdef",
+    "AIza" + "b" * 35,
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijkl",
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg==\n-----END PRIVATE KEY-----",
+]
+
+
+@pytest.mark.parametrize("key", KEY_SHAPES)
+def test_what_looks_like_a_key_is_stored_masked_and_still_replays(tmp_path, key):
+    path = tmp_path / "run.jsonl"
+    with serving(lambda body: f"is {key} a key?") as server:
+        with cassettes.use(path, mode="live", record_with="") as cassette:
+            ask(server.url, [f"what is {key}?"])
+    assert key not in path.read_text().replace("\\n", "\n")
+    (note,) = cassette.notes
+    assert (
+        "stored masked, in call.request.body.messages[0].content, call.response.body.content[0].text" in note
+    )
+    assert key not in note
+    (again,) = replayed(path, server.url, [f"what is {key}?"])
+    assert "is [masked] a key?" == again.text
+    assert [] == list(archive.problems(path))
+
+
+@settings(max_examples=60)
+@given(
+    secret=st.text(st.characters(codec="ascii", min_codepoint=33), min_size=12, max_size=40),
+    header=st.sampled_from(["authorization", "x-api-key", "cookie", "x-gateway", "proxy-authorization"]),
+    encoding=st.sampled_from(sorted(ENCODED)),
+    place=st.sampled_from(["request header", "response header", "query", "prompt", "answer", "error"]),
+)
+def test_no_secret_reaches_a_file(secret, header, encoding, place, tmp_path_factory):
+    """What is sent as a credential is found in no file, wherever it turns up and however it is encoded."""
+    folder = tmp_path_factory.mktemp("secrets")
+    text = ENCODED[encoding](secret)
+    answer = cassettes._response(
+        {"content-type": "application/json"}, message(text if place == "answer" else "x")
+    )
+    answer["headers"]["set-cookie"] = [secret]
+    answer["headers"]["x-echo"] = [text]
+    if place == "error":
+        answer |= {"status": {"code": 400, "message": text}, "body": {"string": text.encode()}}
+    body = {"model": "m", "messages": [{"role": "user", "content": text if place == "prompt" else "x"}]}
+    url = "http://127.0.0.1:9/v1/messages" + (f"?key={quote(text)}" if place == "query" else "")
+    request = vcr.request.Request("POST", url, json.dumps(body).encode(), {header: f"Bearer {secret}"})
+    with contextlib.suppress(RecordingError):
+        with cassettes.use(folder / "run.jsonl", mode="live", record_with="") as cassette:
+            cassette.append(request, answer)
+    for file in folder.iterdir():
+        content = json.dumps([json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()])
+        assert json.dumps(text)[1:-1] not in content
+        assert json.dumps(secret)[1:-1] not in content
+
+
+def test_a_recording_that_was_just_made_has_no_problems(tmp_path):
+    with serving(echo) as server:
+        recorded(tmp_path / "run.jsonl", server.url, TEXTS)
+    assert [] == list(archive.problems(tmp_path / "run.jsonl"))
+
+
+DAMAGE = {
+    "out of order": (lambda lines: [lines[0], *lines[:0:-1]], "line 3: out of order"),
+    "no provenance": (lambda lines: ['{"promptlab": 1}', *lines[1:]], "line 1: answered_by is None"),
+    "another model": (
+        lambda lines: [lines[0].replace("synthetic", "claude"), *lines[1:]],
+        "answered_by is ['claude'], expected ['synthetic']",
+    ),
+    "an id": (
+        lambda lines: [lines[0], lines[1].replace('"role": "assistant"', '"id": "msg_1"'), *lines[2:]],
+        "the answer's 'id' is there",
+    ),
+    "a header": (
+        lambda lines: [lines[0], lines[1].replace('"content-type"', '"set-cookie"'), *lines[2:]],
+        "header 'set-cookie' is not one that is kept",
+    ),
+    "a key": (
+        lambda lines: [lines[0], lines[1].replace("you said", "sk-" + "a" * 30), *lines[2:]],
+        "call.response.body.content[0].text holds what looks like a key",
+    ),
+    "a line less": (lambda lines: [*lines[:2], lines[2][:40]], "the file ends within a line"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_verify_finds_what_is_wrong(tmp_path, damage, capsys):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, TEXTS)
+    change, said = DAMAGE[damage]
+    path.write_text(
+        "\n".join(change(path.read_text(encoding="utf-8").split("\n")[:-1]))
+        + ("" if damage == "a line less" else "\n"),
+        encoding="utf-8",
+    )
+    assert 1 == cli.main(["cassettes", "verify", str(path)])
+    assert said in capsys.readouterr().out
+
+
+def test_stock_vcrpy_replays_an_export(tmp_path, capsys):
+    path, exported = tmp_path / "run.jsonl", tmp_path / "run.yaml"
+    with serving(echo) as server:
+        live = recorded(path, server.url, TEXTS)
+    arguments = ["cassettes", "export", str(path), str(exported), "--base-url", "http://127.0.0.1:9"]
+    assert 0 == cli.main(arguments)
+    assert "4 calls" in capsys.readouterr().out
+    with vcr.VCR(match_on=["method", "uri", "body"], record_mode="none").use_cassette(str(exported)):
+        assert live == ask("http://127.0.0.1:9", TEXTS)
+
+
+def test_an_unknown_argument_of_the_command_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["cassettes", "verify", "x", "--fast"])
+    assert "unknown arguments: --fast" in capsys.readouterr().err
+    assert 1 == cli.main(["cassettes", "verify", "no/such/file"])
+    assert "no/such/file: there is no such file" in capsys.readouterr().out
+
+
+@settings(max_examples=25)
+@given(
+    texts=st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, min_size=1),
+    what=st.sampled_from(["name", "max_tokens", "extra_body", "system", "text", None]),
+)
+def test_only_model_parameters_prompt_and_text_make_a_miss(texts, what, tmp_path_factory):
+    path = tmp_path_factory.mktemp("miss") / "run.jsonl"
+    changes = {"name": "other", "max_tokens": 7, "extra_body": {"temperature": 1}}
+    fields = {what: changes[what]} if what in changes else {}
+    asked = [*texts, "e"] if what == "text" else texts
+    with serving(echo) as server:
+        recorded(path, server.url, texts)
+    with contextlib.ExitStack() as stack:
+        if what:
+            stack.enter_context(pytest.raises(CassetteMiss))
+        replayed(
+            path, "http://127.0.0.1:9", asked, system="other" if what == "system" else "system", **fields
+        )

@@ -31,7 +31,7 @@ from promptlab.lab import Lab
 from promptlab.profiles import read
 from benchmarks.insincere.task import SETTINGS, task
 
-lab = Lab(Path("."), read(Path("pyproject.toml"), live=False), False, Path(sys.argv[2]), "local")
+lab = Lab(Path("."), read(Path("pyproject.toml"), live=False), "replay", Path(sys.argv[2]), "local")
 run = lab.optimize(task, **SETTINGS, workers=int(sys.argv[1]))
 page = Path(sys.argv[2], "insincere-optimize.html").read_bytes()
 print(json.dumps([repr(run.history), repr(run), hashlib.sha256(page).hexdigest()]))

@@ -19,15 +19,15 @@ PACKAGE = Path(promptlab.__file__).parent
 
 #: A module imports only from rungs below its own.
 LADDER = [
-    {"errors", "intervals"},
-    {"records", "extract", "network"},
+    {"errors", "intervals", "secrets"},
+    {"records", "extract", "network", "journal"},
     {"sampling", "readers", "profiles", "models", "cassette_file", "report.lines"},
-    {"datasets", "cassettes", "report.page"},
+    {"datasets", "cassettes", "archive", "report.page"},
     {"prompts", "metrics", "evidence"},
-    {"critique"},
+    {"critique", "verify"},
     {"loop"},
     {"lab"},
-    {"pytest_plugin", "__init__", "report.__init__"},
+    {"pytest_plugin", "cli", "__init__", "report.__init__"},
 ]
 
 

@@ -168,7 +168,7 @@ def test_the_advice_of_a_miss_records_what_was_missing(recorded):
     assert "no recording of task 'topics', evaluation, example 'e0" in text
     assert "cassettes/local/topics/evaluate-validation.jsonl" in text
     advice = re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
-    assert "pytest --live test_topics.py::test_three" == advice
+    assert "pytest --live-changed test_topics.py::test_three" == advice
     # And whoever follows the advice has a recording
     with serving(examples.answer) as server:
         connect(recorded.path, server.url)
@@ -177,8 +177,8 @@ def test_the_advice_of_a_miss_records_what_was_missing(recorded):
 
 
 @pytest.mark.parametrize(("option", "command"), [
-    ("--promptlab-profile=other", "pytest --live --promptlab-profile=other test_topics.py::test_three"),
-    ("--promptlab-profile=local", "pytest --live test_topics.py::test_three"),
+    ("--promptlab-profile=other", "pytest --live-changed --promptlab-profile=other test_topics.py::test_three"),
+    ("--promptlab-profile=local", "pytest --live-changed test_topics.py::test_three"),
 ])  # fmt: skip
 def test_the_advice_names_the_profile_that_is_replayed(recorded, option, command):
     toml = recorded.path / "pyproject.toml"
@@ -265,6 +265,130 @@ def test_live_without_a_test_that_uses_lab_needs_no_server(pytester):
     pytester.runpytest("--live").assert_outcomes(passed=1)
 
 
+def test_the_header_says_who_answered(recorded):
+    result = recorded.runpytest("--collect-only")
+    day = r"\d{4}-\d\d-\d\d"
+    result.stdout.re_match_lines(
+        [f"promptlab: profile local, replays synthetic at loopback, recorded {day}$"]
+    )
+
+
+def test_the_number_of_calls_is_told_before_they_are_made(recorded):
+    # When
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live")
+    # Then the bound holds, and the exact number is exact
+    text = result.stdout.str()
+    most = int(re.search(r"promptlab: topics: optimize: at most ([\d,]+) calls$", text, re.MULTILINE)[1])
+    assert int(re.search(r"all, with test +(\d+)", text)[1]) <= most
+    calls = len(examples.task().split("validation"))
+    assert f"promptlab: topics: evaluate-validation: {calls} calls" in text
+    assert "promptlab: profile local, asks large at" in text
+
+
+def test_live_changed_asks_only_what_is_not_recorded(recorded):
+    # When one of three runs has lost its recording
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-changed")
+        # Then its calls are made, and no other
+        result.assert_outcomes(passed=3)
+        calls = len(examples.task().split("validation"))
+        result.stdout.fnmatch_lines([f"promptlab: topics: evaluate-validation: {calls} calls"])
+        assert calls == len(server.bodies)
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+def test_live_verify_reports_the_labels_that_changed_and_writes_nothing(recorded):
+    files = {path: path.read_bytes() for path in recorded.path.glob("cassettes/**/*.jsonl")}
+    with serving(lambda body: "<label>food</label>") as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-verify=7")
+        assert 7 == len(server.bodies)
+    result.assert_outcomes(passed=3)
+    told = re.search(
+        r"^7 of \d+ recorded answers asked again: (\d) labels changed", result.stdout.str(), re.MULTILINE
+    )
+    changed = re.findall(
+        r"^  topics, prompt \w+, example e\d+: weather -> food", result.stdout.str(), re.MULTILINE
+    )
+    assert 0 < int(told[1]) == len(changed)
+    assert files == {path: path.read_bytes() for path in recorded.path.glob("cassettes/**/*.jsonl")}
+
+
+def test_live_verify_that_is_refused_fails_the_session(recorded):
+    with serving(lambda body: (400, {}, {})) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-verify=2")
+    result.stdout.fnmatch_lines(["not verified: *status 400*"])
+    assert pytest.ExitCode.TESTS_FAILED == result.ret
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("--live", "--live-changed"), "--live and --live-changed exclude one another"),
+    (("--live-verify=0",), "--live-verify=0: expected a number of calls, 1 or more"),
+])  # fmt: skip
+def test_options_that_make_no_sense_are_refused(project, options, said):
+    result = project.runpytest(*options)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines([f"*{said}*"])
+
+
+def test_orphans_are_reported_and_only_pruning_removes_them(recorded):
+    # When a prompt has changed and its calls were added
+    path = recorded.path / "cassettes/local/topics/evaluate-validation.jsonl"
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace('"Better"', '"Better, again"'))
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest("--live-changed").assert_outcomes(passed=3)
+    calls = len(examples.task().split("validation"))
+    # Then the old ones are reported, and a part of the tests prunes only what it has replayed
+    result = recorded.runpytest()
+    result.stdout.fnmatch_lines([f"{calls} recorded calls were not asked for: promptlab cassettes prune *"])
+    optimize = path.with_name("optimize.jsonl").read_bytes()
+    assert 2 * calls + 1 == len(path.read_text().splitlines())
+    recorded.runpytest("--promptlab-prune", "-k", "test_one").assert_outcomes(passed=1, deselected=2)
+    assert 2 * calls + 1 == len(path.read_text().splitlines())
+    result = recorded.runpytest("--promptlab-prune", "-k", "test_one")
+    result.stdout.fnmatch_lines(["*evaluate-validation.jsonl: no test of this session asked for it"])
+    recorded.runpytest("--promptlab-prune").assert_outcomes(passed=3)
+    assert calls + 1 == len(path.read_text().splitlines())
+    assert optimize == path.with_name("optimize.jsonl").read_bytes()
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+def test_a_recording_is_kept_whether_its_assertions_pass_or_fail(recorded):
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace("macro_f1 == 1.0", "macro_f1 > 1.0"))
+    path = recorded.path / "cassettes/local/topics/evaluate-validation.jsonl"
+    path.unlink()
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest("--live").assert_outcomes(passed=1, failed=2)
+    assert path.exists()
+
+
+def test_the_network_can_be_closed_for_the_whole_session(recorded):
+    recorded.makepyfile(
+        test_other="""
+        import socket
+        import pytest
+        from promptlab.errors import NetworkBlocked
+
+        def test_it():
+            with pytest.raises(NetworkBlocked, match="test_other.py::test_it tried to reach 192.0.2.1"):
+                socket.create_connection(("192.0.2.1", 9), timeout=0.1)
+        """
+    )
+    result = recorded.runpytest_subprocess("test_other.py", "-o", "promptlab_block_network=session")
+    result.assert_outcomes(passed=1)
+    result = recorded.runpytest_subprocess("test_other.py", "-o", "promptlab_block_network=all")
+    result.stderr.fnmatch_lines(["*promptlab_block_network is 'all', expected 'lab' or 'session'*"])
+
+
 def test_another_plugin_keeps_its_live(pytester):
     pytester.makepyfile(
         owner="def pytest_addoption(parser): parser.addoption('--live', action='store_true', dest='theirs')",
@@ -284,7 +408,7 @@ def test_workers_replay_the_same_and_the_summary_shows_it_once(recorded):
 def test_workers_do_not_record(project):
     result = project.runpytest_subprocess("--live", "-n", "2")
     assert pytest.ExitCode.USAGE_ERROR == result.ret
-    result.stderr.fnmatch_lines(["*--live records in one process: leave out -n*"])
+    result.stderr.fnmatch_lines(["*--live takes one process: leave out -n*"])
 
 
 def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
@@ -343,13 +467,23 @@ def test_an_unknown_profile_is_named(recorded):
 HELP = """\
 promptlab: prompts of text classifiers:
   --promptlab-live      Make the calls of `lab` and record them.
+  --promptlab-live-changed
+                        Make only the calls that are not recorded, and record
+                        them.
+  --promptlab-live-verify=K
+                        Ask K recorded calls again, write nothing, and say how
+                        many labels changed.
   --promptlab-profile=NAME
                         Use this profile of [tool.promptlab] instead of the one
                         that it names.
   --promptlab-report=DIR
                         Write the HTML reports into this folder (default:
                         .promptlab).
+  --promptlab-prune     Drop the recorded calls that the tests of this session
+                        do not ask for.
   --live                Short for --promptlab-live.
+  --live-changed        Short for --promptlab-live-changed.
+  --live-verify=K       Short for --promptlab-live-verify.
 """
 
 

@@ -1,0 +1,61 @@
+"""The command `promptlab`: what is done with recordings outside a test session."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="promptlab", description="pytest for prompts")
+    cassettes = parser.add_subparsers(required=True).add_parser("cassettes", help="recorded calls")
+    commands = cassettes.add_subparsers(required=True)
+
+    verify = commands.add_parser("verify", help="check files: structure, order, provenance, secrets")
+    verify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    verify.set_defaults(run=_verify)
+
+    export = commands.add_parser("export", help="write a file as vcrpy's own YAML")
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("target", type=Path, metavar="YAML")
+    export.add_argument("--base-url", default="https://api.anthropic.com", help="the server to name in it")
+    export.set_defaults(run=_export)
+
+    prune = commands.add_parser("prune", help="replay tests and drop the recorded calls they do not ask for")
+    prune.set_defaults(run=_prune)
+
+    known, others = parser.parse_known_args(arguments)
+    if others and known.run is not _prune:
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    from promptlab.errors import PromptlabError
+
+    try:
+        return known.run(known, others)  # type: ignore[no-any-return]
+    except PromptlabError as error:
+        sys.stderr.write(f"promptlab: {error}\n")
+        return 1
+
+
+def _verify(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.archive import problems
+
+    found = [problem for path in known.files for problem in problems(path)]
+    sys.stdout.writelines(f"{problem}\n" for problem in found)
+    sys.stdout.write(f"{len(known.files)} checked, {len(found)} problems\n")
+    return 1 if found else 0
+
+
+def _export(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.cassettes import export
+
+    sys.stdout.write(f"{known.target}: {export(known.file, known.target, known.base_url)} calls\n")
+    return 0
+
+
+def _prune(_: argparse.Namespace, others: list[str]) -> int:
+    import pytest
+
+    return int(pytest.main(["--promptlab-prune", *others]))

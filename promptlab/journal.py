@@ -1,0 +1,86 @@
+"""Replies as they arrive: appended to a file of their own, so that a killed process has lost none.
+
+A line is handed to the operating system before the caller sees the reply. That outlives the process,
+however it ends; it does not outlive a power failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from promptlab.errors import RecordingError
+
+
+class Journal:
+    """The journal beside a cassette, held by one process at a time.
+
+    Attributes:
+        lines: what it holds, one recorded call each, without line ends.
+        torn: whether the last line was cut off, and so was dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal, or begin one.
+
+        Raises:
+            RecordingError: it cannot be written, or another process records into it; nothing was asked.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _locked(path)
+        except OSError as error:
+            raise RecordingError(
+                f"{path}: cannot be written, so nothing was asked: {error.strerror}"
+            ) from error
+        content = path.read_bytes()
+        self._size = content.rfind(b"\n") + 1
+        self.torn = self._size < len(content)
+        os.ftruncate(self._file, self._size)
+        self.lines = content[: self._size].decode("utf-8", "replace").split("\n")[:-1]
+
+    def append(self, line: str) -> None:
+        """Write a line, given without its end; one that cannot be written whole is taken back.
+
+        Raises:
+            RecordingError: the disk is full, or gone. What was written before is kept.
+        """
+        data = (line + "\n").encode()
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise RecordingError(
+                f"{self.path}: a reply could not be written ({error.strerror}) and the run was stopped. "
+                f"The replies before it are kept: once it can be written again, the same command goes on"
+            ) from error
+        self._size += len(data)
+
+    def close(self, *, done: bool) -> None:
+        """Let go of the journal; remove it where it is done with, or empty."""
+        if done or not self._size:
+            self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+
+def _locked(path: Path) -> int:
+    """Open and lock a file; the lock falls with the process."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise RecordingError(
+                f"{path}: another process is recording into it. Wait for it, or stop it; nothing was asked"
+            ) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        os.close(file)  # its last owner removed it between the two calls
