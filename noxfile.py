@@ -59,3 +59,17 @@ def benchmarks(session: nox.Session) -> None:
     """Replay every benchmark."""
     session.install("-e", ".")
     session.run("pytest", "benchmarks", *session.posargs)
+
+
+@nox.session(default=False)
+def thorough(session: nox.Session) -> None:
+    """Run what takes minutes: kills by the dozen, races, fuzzing at size."""
+    install(session, "test")
+    session.run("pytest", "-m", "thorough", *session.posargs)
+
+
+@nox.session(default=False)
+def speed(session: nox.Session) -> None:
+    """Measure replay and recording beside stock vcrpy and the bare SDK; JSON lines."""
+    session.install("-e", ".")
+    session.run("python", "benchmarks/speed/replay.py", *session.posargs)
