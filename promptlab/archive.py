@@ -68,9 +68,8 @@ def _of_call(entry: Entry) -> Iterator[str]:
 
 
 def _secrets(entry: Entry) -> Iterator[str]:
-    credentials = secrets.kept()
     for place, text in secrets.places(entry, "call"):
         if secrets.SHAPES.search(text):
             yield f"{place} holds what looks like a key"
-        if name := secrets.credential_in(text, {}, credentials):
-            yield f"{place} holds a credential that is in use, that of {name}"
+    if found := secrets.credential_in(entry, "call", {}, secrets.kept()):
+        yield f"{found[0]} holds a credential that is in use, that of {found[1]}"

@@ -130,12 +130,12 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
         """Keep one call and its answer, in the journal before the caller sees it."""
-        answer = _only_answers(response) if _only_messages(request) else None
+        answer = _answer(response) if _only_messages(request) else None
         if answer is None:
             return
         if self._journal is None:
             raise RecordingError(f"{self._path}: was closed while a call was under way")
-        entry = _entry(request, answer)
+        entry = _entry(request, *answer)
         self._refuse_credentials(entry, request)
         one = secrets.masked(whole := cassette_file.line(entry))
         if one != whole:
@@ -148,12 +148,13 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         self.played.add(_key(request))
 
     def _refuse_credentials(self, entry: Entry, request: VcrRequest) -> None:
-        for place, text in secrets.places(entry, "call"):
-            if name := secrets.credential_in(text, request.headers, self._credentials):
-                raise RecordingError(
-                    f"{self._path}: {place} holds a credential that is in use, that of {name}. The call was "
-                    f"not written and the run was stopped: take it out of the text or the prompt, and change it"
-                )
+        found = secrets.credential_in(entry, "call", request.headers, self._credentials)
+        if found is not None:
+            place, name = found
+            raise RecordingError(
+                f"{self._path}: {place} holds a credential that is in use, that of {name}. The call was "
+                f"not written and the run was stopped: take it out of the text or the prompt, and change it"
+            )
 
     def keep(self) -> None:
         """Write the recording of a run that has ended; a replay writes nothing."""
@@ -246,14 +247,21 @@ def _only_messages(request: VcrRequest) -> VcrRequest | None:
 
 def _only_answers(response: dict[str, Any]) -> dict[str, Any] | None:
     """Keep what a model answered; an error is no answer, nor is a proxy's page with status 200."""
+    answer = _answer(response)
+    return _response(*answer) if answer else None
+
+
+def _answer(response: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]] | None:
+    """Take the headers and the body that are kept from a model's answer; None where it is none."""
     if response["status"]["code"] != 200:
         return None
-    plain = decode_response(response)
+    coded = any(name.lower() == "content-encoding" for name in response["headers"])
+    plain = decode_response(response) if coded else response  # which would copy all of it
     body = cassette_file.answer_of(plain["body"]["string"])
-    return _response(allowed(plain["headers"], RESPONSE_HEADERS), body) if body else None
+    return (allowed(plain["headers"], RESPONSE_HEADERS), body) if body else None
 
 
-def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
+def _entry(request: VcrRequest, headers: dict[str, str], body: dict[str, Any]) -> Entry:
     return {
         "request": {
             "method": request.method,
@@ -262,11 +270,7 @@ def _entry(request: VcrRequest, response: dict[str, Any]) -> Entry:
             "headers": allowed(request.headers, REQUEST_HEADERS),
             "body": json.loads(request.body),
         },
-        "response": {
-            "status": response["status"]["code"],
-            "headers": allowed(response["headers"], RESPONSE_HEADERS),
-            "body": json.loads(response["body"]["string"]),
-        },
+        "response": {"status": 200, "headers": headers, "body": body},
     }
 
 

@@ -49,6 +49,7 @@ class Client:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
         self.tally = Tally()
         self._api_key = api_key
+        self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[str, asyncio.Future[Reply]] = {}
         self._failed = False
@@ -82,14 +83,27 @@ class Client:
     async def ask_all(self, calls: Iterable[tuple[Request, str]]) -> tuple[Reply, ...]:
         """Ask several (request, asked_for) at once; one reply per call, in order.
 
-        Where one fails, those in flight are waited for, and the first failure is raised.
+        Where one fails, those in flight are waited for, no other is begun, and the first failure is raised.
         """
-        asked = [self.ask(request, asked_for) for request, asked_for in calls]
-        replies = await asyncio.gather(*asked, return_exceptions=True)
-        failures = [reply for reply in replies if isinstance(reply, BaseException)]
-        for failure in sorted(failures, key=lambda failure: isinstance(failure, _NotAsked)):
-            raise failure
-        return tuple(reply for reply in replies if isinstance(reply, Reply))
+        waiting = enumerate(calls)  # all workers take from it: a failure leaves the rest untouched
+        replies: dict[int, Reply] = {}
+        failures: dict[int, Exception] = {}
+
+        async def work() -> None:
+            for number, (request, asked_for) in waiting:
+                try:
+                    replies[number] = await self.ask(request, asked_for)
+                except Exception as error:
+                    failures[number] = error
+                if self._failed:
+                    return
+
+        await asyncio.gather(*(work() for _ in range(self._workers)))
+        if failures:
+            raise failures[min(failures, key=lambda n: (isinstance(failures[n], _NotAsked), n))]
+        if self._failed:
+            raise _NotAsked("an earlier call failed")
+        return tuple(replies[number] for number in sorted(replies))
 
     async def _ask(self, model: Model, body: dict[str, Any], asked_for: str) -> Reply:
         async with self._slots:

@@ -59,11 +59,21 @@ def places(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from places(item, f"{path}[{number}]")
 
 
-def credential_in(text: str, headers: Mapping[str, str], others: Iterable[tuple[str, str]]) -> str | None:
-    """Name the credential that a text holds: one that a request was sent with, or another; or None."""
+def credential_in(
+    value: Any, path: str, headers: Mapping[str, str], others: Iterable[tuple[str, str]]
+) -> tuple[str, str] | None:
+    """Find a credential in a JSON value: one that a request was sent with, or another.
+
+    Returns:
+        Where it stands and whose it is, never what it is; None where there is none.
+    """
+    texts = list(places(value, path))
+    whole = "\n".join(text for _, text in texts)  # one search through all of it is nearly always enough
     for name, secret in (*_sent(headers), *others):
-        if len(secret) >= SHORTEST and any(form in text for form in _forms(secret)):
-            return name
+        forms = [form for form in _forms(secret) if form in whole] if len(secret) >= SHORTEST else ()
+        for place, text in texts if forms else ():
+            if any(form in text for form in forms):
+                return place, name
     return None
 
 

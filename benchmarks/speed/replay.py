@@ -14,15 +14,18 @@ import contextlib
 import http.server
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 SYSTEM = "Decide whether a question is sincere. " * 20
 REPLY = "The question asks for facts and leaves the answer open. " * 12 + "<label>sincere</label>"
 MODEL = "synthetic"
+ANSWERS_IN = 0.5  # seconds; a small model seldom answers sooner
 
 
 def texts(n: int) -> list[str]:
@@ -48,11 +51,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """A synthetic API."""
 
     protocol_version = "HTTP/1.1"
+    seconds = 0.0
 
     def do_POST(self) -> None:
         """Answer."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         data = json.dumps(message(body)).encode()
+        time.sleep(self.seconds)
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
@@ -64,9 +69,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving():
-    """Serve in a process of its own, so that its CPU time is not counted."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import replay; replay.serve()"
+def serving(seconds: float = 0.0):
+    """Serve in a process of its own, so that its CPU time is not counted; each answer takes some seconds."""
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import replay; replay.serve({seconds})"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -74,15 +80,16 @@ def serving():
             process.kill()
 
 
-def serve() -> None:
+def serve(seconds: float) -> None:
     """Serve until killed; print the port."""
+    Handler.seconds = seconds
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 
 
-def ask(n: int, url: str, transport: object = None) -> float:
-    """Ask n questions, 16 at a time, with the SDK; return CPU seconds."""
+def ask(n: int, url: str, transport: object = None, clock: Callable[[], float] = time.process_time) -> float:
+    """Ask n questions, 16 at a time, with the SDK; return seconds, of CPU time unless told."""
     import anthropic
     import httpx2
 
@@ -91,17 +98,20 @@ def ask(n: int, url: str, transport: object = None) -> float:
         async with anthropic.AsyncAnthropic(
             api_key="none", base_url=url, max_retries=0, http_client=client
         ) as sdk:
-            slots = asyncio.Semaphore(16)
+            waiting = iter(texts(n))
 
             async def one(text: str) -> None:
-                async with slots:
-                    turn = [{"role": "user", "content": text}]
-                    await sdk.messages.create(model=MODEL, max_tokens=99, system=SYSTEM, messages=turn)
+                turn = [{"role": "user", "content": text}]
+                await sdk.messages.create(model=MODEL, max_tokens=99, system=SYSTEM, messages=turn)
+
+            async def work() -> None:
+                for text in waiting:
+                    await one(text)
 
             await one("warm up")
-            started = time.process_time()
-            await asyncio.gather(*map(one, texts(n)))
-            return time.process_time() - started
+            started = clock()
+            await asyncio.gather(*(work() for _ in range(16)))
+            return clock() - started
 
     return asyncio.run(go())
 
@@ -169,15 +179,24 @@ def peak() -> float:
 
 
 def recording(n: int, folder: Path) -> None:
-    """Measure what recording adds to a call that goes through a socket."""
+    """Measure what recording adds to a call through a socket, and to one whose answer takes its time."""
     from promptlab import cassettes
 
-    with serving() as url:
-        plain = ask(n, url)
-        with cassettes.use(folder / "recorded.jsonl", mode="live", record_with=""):
-            recorded = ask(n, url)
-    tell("sdk over http, a call", 1000 * plain / n, "ms", n)
-    tell("promptlab record, a call", 1000 * recorded / n, "ms", n)
+    def recorded(number: int, url: str, clock: Callable[[], float]) -> float:
+        with cassettes.use(folder / f"recorded{number}.jsonl", mode="live", record_with=""):
+            return ask(n, url, clock=clock)
+
+    for seconds, clock, what in (
+        (0.0, time.process_time, "CPU"),
+        (ANSWERS_IN, time.perf_counter, f"of the clock at {ANSWERS_IN} s an answer, 16 at a time"),
+    ):
+        with serving(seconds) as url:
+            pairs = [(ask(n, url, clock=clock), recorded(number, url, clock)) for number in range(3)]
+        plain, kept = (1000 * statistics.median(times) / n for times in zip(*pairs, strict=True))
+        tell(f"sdk over http, a call, {what}", plain, "ms", n)
+        tell(f"promptlab record, a call, {what}", kept, "ms", n)
+        for number in range(3):
+            (folder / f"recorded{number}.jsonl").unlink()
 
 
 def stock(n: int, folder: Path) -> None:
