@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from promptlab.errors import NetworkBlocked as NetworkBlocked
     from promptlab.errors import PromptlabError as PromptlabError
     from promptlab.errors import RewriteError as RewriteError
+    from promptlab.evaluations import Evaluation as Evaluation
     from promptlab.extract import tagged as tagged
+    from promptlab.history import Iteration as Iteration
+    from promptlab.history import Run as Run
     from promptlab.loop import evaluate as evaluate
     from promptlab.loop import evaluate_async as evaluate_async
     from promptlab.loop import optimize as optimize
@@ -28,24 +31,23 @@ if TYPE_CHECKING:
     from promptlab.readers import read_jsonl as read_jsonl
     from promptlab.readers import read_parquet as read_parquet
     from promptlab.readers import read_tsv as read_tsv
-    from promptlab.records import Evaluation as Evaluation
     from promptlab.records import Example as Example
-    from promptlab.records import Iteration as Iteration
     from promptlab.records import Model as Model
     from promptlab.records import Prediction as Prediction
     from promptlab.records import Prompt as Prompt
-    from promptlab.records import Run as Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "datasets": ("Task",),
     "errors": ("CassetteMiss", "DataError", "ModelError", "NetworkBlocked", "PromptlabError", "RewriteError"),
+    "evaluations": ("Evaluation",),
     "extract": ("tagged",),
+    "history": ("Iteration", "Run"),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
     "prompts": ("load_prompt", "save_prompt"),
     "readers": ("from_dataframe", "read_csv", "read_jsonl", "read_parquet", "read_tsv"),
-    "records": ("Evaluation", "Example", "Iteration", "Model", "Prediction", "Prompt", "Run"),
+    "records": ("Example", "Model", "Prediction", "Prompt"),
 }
 _PUBLIC = {name: home for home, names in _HOMES.items() for name in names}
 

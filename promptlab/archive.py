@@ -7,21 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promptlab import secrets
-from promptlab.cassette_file import (
-    REQUEST_HEADERS,
-    RESPONSE_HEADERS,
-    Entry,
-    canonical,
-    header,
-    header_of,
-    read,
-)
+from promptlab.cassette_file import header, header_of, read
+from promptlab.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, canonical
 from promptlab.errors import RecordingError
+
+EXAMPLES = ".examples.jsonl"  # ends the name of the copy of the examples beside a recording
 
 
 def origins(folder: Path) -> str:
     """Say in a line who answered the calls recorded in the folder of a profile."""
-    headers = [found for path in sorted(folder.glob("*/*.jsonl")) if (found := header(path))]
+    headers = [found for path in recordings(folder) if (found := header(path))]
     if not headers:
         return "nothing is recorded"
     who = sorted({name for one in headers for name in one["answered_by"]})
@@ -29,6 +24,11 @@ def origins(folder: Path) -> str:
     days = [one["recorded"] for one in headers]
     when = " to ".join(sorted({min(days), max(days)}))
     return f"replays {', '.join(who)} at {' and '.join(where)}, recorded {when}"
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Return the recordings in the folder of a profile, sorted."""
+    return sorted(path for path in folder.glob("*/*.jsonl") if not path.name.endswith(EXAMPLES))
 
 
 def problems(path: Path) -> Iterator[str]:

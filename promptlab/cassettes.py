@@ -1,4 +1,4 @@
-"""The only file that knows vcrpy: calls are recorded into a file and replayed from it.
+"""Calls are recorded into a file and replayed from it; vcrpy is known here and in vcr_forms.py alone.
 
 vcrpy does the work: its patches stand in the HTTP transport and ask its Cassette what to do with each
 request. Here is what differs: calls are found through an index (vcrpy's own search compares every
@@ -15,18 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import vcr
 from vcr.cassette import Cassette
-from vcr.filters import decode_response
-from vcr.persisters.filesystem import FilesystemPersister
 from vcr.record_mode import RecordMode
 from vcr.request import Request as VcrRequest
-from vcr.serializers import yamlserializer
 
-from promptlab import cassette_file, secrets
-from promptlab.cassette_file import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, Recording, allowed
+from promptlab import cassette_file, secrets, vcr_forms
+from promptlab.cassette_file import Recording
+from promptlab.entries import Entry, key_of
 from promptlab.errors import CassetteMiss, RecordingError
 from promptlab.journal import Journal
 
@@ -69,7 +66,9 @@ def use(path: Path, *, mode: Mode, record_with: str) -> Iterator[IndexedCassette
         record_on_exception=False,
     )
     # vcrpy would copy each request several times before asking these, so they take what it gives.
-    config.update(before_record_request=_only_messages, before_record_response=_only_answers)
+    config.update(
+        before_record_request=vcr_forms.only_messages, before_record_response=vcr_forms.only_answers
+    )
     if not _open.acquire(blocking=False):
         raise RecordingError(f"{path}: another cassette is in use in this process; close that one first")
     cassette = None
@@ -109,14 +108,14 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def missing(self, bodies: Iterable[Mapping[str, Any]]) -> int:
         """Count the requests that cannot be played, each once."""
-        keys = {cassette_file.key_of("POST", "/v1/messages", body) for body in bodies}
+        keys = {key_of("POST", "/v1/messages", body) for body in bodies}
         return len(keys - self._calls.keys())
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
-        if not _only_messages(request):
+        if not vcr_forms.only_messages(request):
             return False
-        if _key(request) in self._calls:
+        if vcr_forms.key_of(request) in self._calls:
             return True
         if self.mode not in RECORDING:
             raise CassetteMiss(self._path, self.record_with, empty=not self._calls)
@@ -124,18 +123,18 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def play_response(self, request: VcrRequest) -> dict[str, Any]:
         """Return the recorded answer, in vcrpy's form."""
-        self.played.add(_key(request))
-        answered = json.loads(self._calls[_key(request)])["response"]
-        return _response(answered["headers"], answered["body"])
+        self.played.add(vcr_forms.key_of(request))
+        answered = json.loads(self._calls[vcr_forms.key_of(request)])["response"]
+        return vcr_forms.response_of(answered["headers"], answered["body"])
 
     def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
         """Keep one call and its answer, in the journal before the caller sees it."""
-        answer = _answer(response) if _only_messages(request) else None
+        answer = vcr_forms.answer_in(response) if vcr_forms.only_messages(request) else None
         if answer is None:
             return
         if self._journal is None:
             raise RecordingError(f"{self._path}: was closed while a call was under way")
-        entry = _entry(request, *answer)
+        entry = vcr_forms.entry_of(request, *answer)
         self._refuse_credentials(entry, request)
         one = secrets.masked(whole := cassette_file.line(entry))
         if one != whole:
@@ -144,8 +143,8 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
             )
             self.notes.append(f"{self._path}: what looks like a key was stored masked, in {found}")
         self._journal.append(one)
-        self._calls[_key(request)] = one
-        self.played.add(_key(request))
+        self._calls[vcr_forms.key_of(request)] = one
+        self.played.add(vcr_forms.key_of(request))
 
     def _refuse_credentials(self, entry: Entry, request: VcrRequest) -> None:
         found = secrets.credential_in(entry, "call", request.headers, self._credentials)
@@ -213,71 +212,3 @@ class _Files:
 def provenance(path: Path) -> dict[str, Any]:
     """Return the header of a cassette: who answered, where, when, and what was dropped; {} without one."""
     return cassette_file.header(path)
-
-
-def export(path: Path, target: Path, base_url: str) -> int:
-    """Write a recording as vcrpy's own YAML, for tools that read that; return the number of calls."""
-    entries = [json.loads(one) for one in cassette_file.read(path).calls.values()]
-    requests = [
-        VcrRequest(
-            asked["method"], base_url + asked["path"], json.dumps(asked["body"]).encode(), asked["headers"]
-        )
-        for asked in (entry["request"] for entry in entries)
-    ]
-    answers = (entry["response"] for entry in entries)
-    responses = [_response(answered["headers"], answered["body"]) for answered in answers]
-    calls = {"requests": requests, "responses": responses}
-    FilesystemPersister.save_cassette(str(target), calls, yamlserializer)
-    return len(entries)
-
-
-def _key(request: VcrRequest) -> str:
-    """Return what is matched of a request; vcrpy asks for it several times a call."""
-    key: str | None = getattr(request, "promptlab_key", None)
-    if key is None:
-        key = cassette_file.key_of(request.method, request.path, json.loads(request.body or b"null"))
-        request.promptlab_key = key
-    return key
-
-
-def _only_messages(request: VcrRequest) -> VcrRequest | None:
-    """Keep calls to the Messages API; everything else (tokens of logins above all) passes by."""
-    return request if request.path.endswith("/v1/messages") else None
-
-
-def _only_answers(response: dict[str, Any]) -> dict[str, Any] | None:
-    """Keep what a model answered; an error is no answer, nor is a proxy's page with status 200."""
-    answer = _answer(response)
-    return _response(*answer) if answer else None
-
-
-def _answer(response: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]] | None:
-    """Take the headers and the body that are kept from a model's answer; None where it is none."""
-    if response["status"]["code"] != 200:
-        return None
-    coded = any(name.lower() == "content-encoding" for name in response["headers"])
-    plain = decode_response(response) if coded else response  # which would copy all of it
-    body = cassette_file.answer_of(plain["body"]["string"])
-    return (allowed(plain["headers"], RESPONSE_HEADERS), body) if body else None
-
-
-def _entry(request: VcrRequest, headers: dict[str, str], body: dict[str, Any]) -> Entry:
-    return {
-        "request": {
-            "method": request.method,
-            "server": cassette_file.server_of(urlsplit(request.uri).hostname or ""),
-            "path": cassette_file.api_path(request.path),
-            "headers": allowed(request.headers, REQUEST_HEADERS),
-            "body": json.loads(request.body),
-        },
-        "response": {"status": 200, "headers": headers, "body": body},
-    }
-
-
-def _response(headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
-    """Build an answer in vcrpy's form; only those with status 200 are ever kept."""
-    return {
-        "status": {"code": 200, "message": "OK"},
-        "headers": {name: [value] for name, value in headers.items()},
-        "body": {"string": json.dumps(body).encode()},
-    }

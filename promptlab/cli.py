@@ -49,7 +49,7 @@ def _verify(known: argparse.Namespace, _: list[str]) -> int:
 
 
 def _export(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.cassettes import export
+    from promptlab.vcr_forms import export
 
     sys.stdout.write(f"{known.target}: {export(known.file, known.target, known.base_url)} calls\n")
     return 0

@@ -6,6 +6,10 @@ It never holds a key or a whole request.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
 
 def shorten(value: object) -> str:
     """Return the repr of an offending value, cut to 80 characters."""
@@ -55,3 +59,11 @@ class CassetteMiss(PromptlabError):
             else "The model, a parameter, the prompt or the text is not what was recorded."
         )
         super().__init__(f"no recording of {asked_for} in {path}. {why} To record it: {record_with}")
+
+
+def refuse_unknown(settings: Mapping[str, object], function: Callable[..., Any], name: str) -> None:
+    """Raise TypeError for a setting that a function does not have, in the name of who was given it."""
+    known = inspect.signature(function).parameters
+    for setting in settings:
+        if setting not in known:
+            raise TypeError(f"{name} has no setting {setting!r}, only {', '.join(known)}")

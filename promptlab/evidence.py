@@ -10,7 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 
 from promptlab.datasets import Task
-from promptlab.records import Evaluation, Iteration, Model, Prediction, Prompt, Request
+from promptlab.evaluations import Evaluation
+from promptlab.history import Iteration
+from promptlab.records import Model, Prediction, Prompt, Request
 from promptlab.sampling import draw
 
 NO_LABEL = "no label"  # how the critic reads and writes a missing label

@@ -6,30 +6,29 @@ the summary, to JUnit and to a page. Of pytest it knows only where lines go.
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import shlex
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-from promptlab import cassettes, models, network, prompts, readers
+from promptlab import archive, cassettes, network, prompts, snapshots, wire
 from promptlab.datasets import Task
-from promptlab.errors import CassetteMiss, DataError, ModelError, PromptlabError, RecordingError
-from promptlab.loop import evaluate_async, most_calls, steps, synchronous
+from promptlab.errors import (
+    PromptlabError,
+    refuse_unknown,
+)
+from promptlab.evaluations import Evaluation
+from promptlab.history import Iteration, Run
+from promptlab.loop import ITERATIONS, evaluate_async, model_of, most_calls, steps, synchronous
 from promptlab.models import ANY_KEY
 from promptlab.profiles import ROLES, Profile
-from promptlab.records import Evaluation, Iteration, Model, Prompt, Run
+from promptlab.records import Prompt
 from promptlab.report import lines, page
-from promptlab.verify import Answer, answers, verify
-
-EXAMPLES = ".examples.jsonl"  # ends the name of the copy of the examples beside a recording
+from promptlab.verify import Answer, answers, ask_again
 
 T = TypeVar("T", bound=Run | Evaluation)
 
@@ -60,7 +59,6 @@ class Lab:
     summary: list[tuple[str, list[str]]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     _done: dict[Path, tuple[str, Any]] = field(default_factory=dict)
-    _orphans: dict[Path, int] = field(default_factory=dict)
     _answers: dict[str, Answer] = field(default_factory=dict)
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
@@ -74,7 +72,7 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
-        _refuse_unknown(settings, steps, "lab.optimize")
+        refuse_unknown(settings, steps, "lab.optimize")
         task = self._as_recorded(task, name)
         settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
         took: dict[int, float] = {}
@@ -84,17 +82,17 @@ class Lab:
             async for step in steps(task, **settings, api_key=self._key()):
                 if isinstance(step, Iteration):
                     took[step.number] = time.monotonic() - started - sum(took.values())
-                    self.say(f"{task.name}: {lines.iteration(step, settings.get('iterations', 5))}")
+                    self.say(f"{task.name}: {lines.iteration(step, settings.get('iterations', ITERATIONS))}")
                 else:
                     run = step
             took[0] = time.monotonic() - started
             if self._makes_calls:
-                self._keep_examples(task, name)
+                snapshots.keep(self.cassette(task, name), task)
             return run
 
         def planned(_: cassettes.IndexedCassette) -> str:
-            sizes = (settings.get(one, default_of(steps, one)) for one in ("iterations", "per_label"))
-            return f"at most {most_calls(task, *sizes):,} calls"
+            sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
+            return f"at most {most_calls(task, **sizes):,} calls"
 
         return self._once(task, name, settings, work, lambda run: lines.run(run, took), planned)
 
@@ -120,18 +118,16 @@ class Lab:
             return await evaluate_async(task, scored, **settings, api_key=self._key())
 
         def describe(result: Evaluation) -> Iterable[str]:
-            yield from lines.evaluation(result)
-            if notice := task.notice(split):
-                yield f"note: {notice}"
+            notice = task.notice(split)
+            return [*lines.evaluation(result), *([f"note: {notice}"] if notice else [])]
 
-        _refuse_unknown(settings, evaluate_async, "lab.evaluate")
+        refuse_unknown(settings, evaluate_async, "lab.evaluate")
         name = name or f"evaluate-{split}"
 
         def planned(cassette: cassettes.IndexedCassette) -> str:
-            model = settings["classifier"]
-            model = Model(model) if isinstance(model, str) else model
+            model = model_of(settings["classifier"])
             requests = (prompts.request(scored, example.text, model) for example in task.split(split))
-            return f"{cassette.missing(map(models.body_of, requests)):,} calls"
+            return f"{cassette.missing(map(wire.body_of, requests)):,} calls"
 
         return self._once(task, name, settings | {"prompt": scored}, work, describe, planned)
 
@@ -158,11 +154,11 @@ class Lab:
                 f"{path}: two different runs of task {task.name!r} in one session want this recording: "
                 f"give one of them a name of its own, lab...(..., name='...')"
             )
-        if isinstance(outcome, (CassetteMiss, DataError, ModelError, RecordingError)):
+        if isinstance(outcome, PromptlabError):
             raise outcome.with_traceback(None)  # the message says it all
         if isinstance(outcome, Exception):
             raise outcome
-        self.figures |= _figures(f"{task.name}.{name}", outcome)
+        self.figures |= lines.figures(f"{task.name}.{name}", outcome)
         result: T = outcome
         return result
 
@@ -186,21 +182,16 @@ class Lab:
                         self.summary.append((title, [f"note: {note}" for note in cassette.notes]))
         except Exception as error:
             return error
-        self._orphans[path] = cassette.orphans
+        if not self._makes_calls and cassette.orphans:
+            told = "recorded calls were not asked for: promptlab cassettes prune drops them"
+            self.summary.append((title, [f"{cassette.orphans} {told}"]))
         return outcome
 
     def _show(self, title: str, path: Path, outcome: Run | Evaluation, told: Iterable[str]) -> None:
         """Put an outcome into the summary, and on a page of its own."""
         source = lines.provenance(cassettes.provenance(path))
-        if not self._makes_calls and (orphans := self._orphans.get(path, 0)):
-            told = [
-                *told,
-                f"{orphans} recorded calls were not asked for: promptlab cassettes prune drops them",
-            ]
-        self.pages.mkdir(parents=True, exist_ok=True)
-        (self.pages / ".gitignore").write_text("*\n")
         html = self.pages / f"{title.replace(': ', '-')}.html"
-        html.write_text(page.render(outcome, source), encoding="utf-8")
+        page.write(html, outcome, source)
         self.summary.append((title, [*told, source, f"report: {html}"]))
 
     @property
@@ -214,17 +205,14 @@ class Lab:
             Whether they could be asked.
         """
         self.announce(f"promptlab: asking {min(count, len(self._answers))} recorded calls again")
-        try:
-            told = synchronous(verify)(self._answers, count)
-        except PromptlabError as error:
-            told = [f"not verified: {error}"]
+        held, told = ask_again(self._answers, count)
         self.summary.append(("live-verify", told))
-        return not told[0].startswith("not verified")
+        return held
 
     def unasked(self) -> list[Path]:
         """Return the recordings of this profile that no test of the session has opened."""
-        files = sorted((self.root / "cassettes" / self.profile.name).glob("*/*.jsonl"))
-        return [path for path in files if path not in self._done and not path.name.endswith(EXAMPLES)]
+        files = archive.recordings(self.root / "cassettes" / self.profile.name)
+        return [path for path in files if path not in self._done]
 
     def _key(self) -> str | None:
         return None if self._makes_calls else ANY_KEY  # a replay needs none, but the SDK wants one
@@ -232,6 +220,14 @@ class Lab:
     def cassette(self, task: Task, name: str) -> Path:
         """Return where a run is recorded."""
         return self.root / "cassettes" / self.profile.name / task.name / f"{name}.jsonl"
+
+    def _as_recorded(self, task: Task, name: str) -> Task:
+        """Return the task with the examples its optimization was recorded on."""
+        recorded = task if self._makes_calls else snapshots.as_recorded(self.cassette(task, name), task)
+        if recorded.data_hash != task.data_hash and self.cassette(task, name) not in self._done:
+            told = f"recorded on older data; {self._command()} records it anew"
+            self.summary.append((f"{task.name}: {name}", [told]))
+        return recorded
 
     def _command(self) -> str:
         """Return the command that records what the test at work needs."""
@@ -241,77 +237,11 @@ class Lab:
 
     def _closed(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
         """Close the network: on replay all but loopback, and the API's own server wherever it is."""
-        asked = [settings[role] for role in ROLES if role in settings]
-        servers = [urlsplit(models.url_of(model)) for model in asked]
-        if self._makes_calls:
-            hosts = [*servers, *map(urlsplit, getproxies().values())]
-            names = frozenset(host.hostname for host in hosts if host.hostname)
-            return network.only_loopback(_test(), hosts=names)
-        ports = [s.port for s in servers if s.port and network.is_loopback(s.hostname or "")]
-        return network.only_loopback(_test(), closed_ports=frozenset(ports))
-
-    def _snapshot(self, task: Task, name: str) -> Path:
-        return self.cassette(task, name).with_suffix(EXAMPLES)
-
-    def _keep_examples(self, task: Task, name: str) -> None:
-        """Keep the examples beside a recorded optimization: with other data it would be another run."""
-        rows = [{k: v for k, v in asdict(e).items() if k != "source" and v} for e in task.examples]
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        self._snapshot(task, name).write_text(text, encoding="utf-8", newline="\n")
-
-    def _as_recorded(self, task: Task, name: str) -> Task:
-        """Return the task with the examples its optimization was recorded on."""
-        snapshot = self._snapshot(task, name)
-        if self._makes_calls or not snapshot.exists():
-            return task
-        recorded = replace(task, examples=readers.read_jsonl(snapshot))
-        if recorded.data_hash == task.data_hash:
-            return task
-        if self.cassette(task, name) not in self._done:
-            told = f"recorded on older data; {self._command()} records it anew"
-            self.summary.append((f"{task.name}: {name}", [told]))
-        return recorded
-
-
-def reachable(profile: Profile) -> None:
-    """Make sure that the profile's servers answer; ModelError says in one sentence what to set."""
-    servers = {model.base_url: model for model in (profile.classifier, profile.critic)}
-    for model in servers.values():
-        synchronous(models.reachable)(model)
-
-
-def _refuse_unknown(settings: dict[str, Any], function: Callable[..., Any], name: str) -> None:
-    known = inspect.signature(function).parameters
-    for setting in settings:
-        if setting not in known:
-            raise TypeError(f"{name} has no setting {setting!r}, only {', '.join(known)}")
-
-
-def default_of(function: Callable[..., Any], setting: str) -> Any:
-    """Return what a setting is where nobody sets it."""
-    return inspect.signature(function).parameters[setting].default
+        servers = [wire.url_of(settings[role]) for role in ROLES if role in settings]
+        close = network.only_to if self._makes_calls else network.not_even_to
+        return close(_test(), servers)
 
 
 def _test() -> str:
     """Return the id of the test at work, which pytest keeps in the environment."""
     return os.environ.get("PYTEST_CURRENT_TEST", "a test").rsplit(" (", 1)[0]
-
-
-def _figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
-    """Name the figures of a result for JUnit."""
-    if isinstance(outcome, Evaluation):
-        return {
-            f"{name}.macro_f1": outcome.macro_f1,
-            f"{name}.accuracy": outcome.accuracy,
-            f"{name}.without_label": outcome.without_label,
-            f"{name}.n": outcome.scores.n,
-        }
-    best = outcome.history[-1].best.validation
-    return {
-        f"{name}.test_macro_f1": outcome.test.macro_f1,
-        f"{name}.test_macro_f1_of_first": outcome.test_first.macro_f1,
-        f"{name}.validation_macro_f1_selected": best.macro_f1 if best else 0.0,
-        f"{name}.calls": outcome.spent.calls,
-        f"{name}.input_tokens": outcome.spent.input_tokens,
-        f"{name}.output_tokens": outcome.spent.output_tokens,
-    }

@@ -15,15 +15,19 @@ from promptlab import prompts
 from promptlab.critique import criticize, rewrite
 from promptlab.datasets import Task
 from promptlab.errors import RewriteError
+from promptlab.evaluations import Evaluation
 from promptlab.evidence import evidence
+from promptlab.history import Iteration, Run, Trial
 from promptlab.metrics import evaluation, predict
 from promptlab.models import WORKERS, Client
-from promptlab.records import Evaluation, Example, Iteration, Model, Prompt, Run, Trial
+from promptlab.records import Example, Model, Prompt
 from promptlab.sampling import draw
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+ITERATIONS = 5
+PER_LABEL = 20
 CRITIC_TOKENS = 16_000  # longest answer of a critic given by name, thinking included
 
 
@@ -33,8 +37,8 @@ async def steps(
     classifier: Model | str,
     critic: Model | str,
     prompt: Prompt | str | Path | None = None,
-    iterations: int = 5,
-    per_label: int = 20,
+    iterations: int = ITERATIONS,
+    per_label: int = PER_LABEL,
     mistakes: int = 10,
     correct: int = 5,
     budget: int = 4000,
@@ -67,7 +71,7 @@ async def steps(
         ModelError: a call was refused, or stayed without an answer.
     """
     train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
-    classifier, critic = _model(classifier), _model(critic, max_tokens=CRITIC_TOKENS)
+    classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
     first = best = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     history: list[Iteration] = []
     for name, value in {"iterations": iterations, "per_label": per_label}.items():
@@ -113,7 +117,7 @@ async def steps(
         yield Run(task.name, tuple(history), *scores, client.tally, *known)
 
 
-def most_calls(task: Task, iterations: int, per_label: int) -> int:
+def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER_LABEL) -> int:
     """Return how many calls an optimization makes if every proposal is tried to the end and accepted."""
     minibatch = sum(min(per_label, count) for count in task.counts["train"].values())
     validation, test = (len(task.splits[name]) for name in ("validation", "test"))
@@ -160,7 +164,8 @@ async def _forward(
     return evaluation(task, split, prompt, rows)
 
 
-def _model(model: Model | str, max_tokens: int = 1024) -> Model:
+def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
+    """Return a model; one given by its name is asked as the API does by default."""
     return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
@@ -200,7 +205,7 @@ async def evaluate_async(
     """
     examples, prompt = task.split(split), prompts.prompt_of(prompt)
     async with Client(workers=workers, api_key=api_key) as client:
-        return await _forward(client, _model(classifier), task, "evaluation", split, prompt, examples)
+        return await _forward(client, model_of(classifier), task, "evaluation", split, prompt, examples)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

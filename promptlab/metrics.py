@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptlab.datasets import Task
-from promptlab.records import Evaluation, Example, LabelScores, Prediction, Prompt, Reply, Scores
+from promptlab.evaluations import Evaluation, LabelScores, Scores
+from promptlab.records import Example, Prediction, Prompt, Reply
 
 NONE = "\0no label"  # stands for None in scikit-learn's columns; no label can hold a NUL
 

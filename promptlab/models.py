@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
 from promptlab.network import is_loopback
 from promptlab.records import Model, Reply, Request, Tally
+from promptlab.wire import arguments, reply_of, url_of
 
 if TYPE_CHECKING:
     import anthropic
@@ -26,9 +27,6 @@ ATTEMPTS = 6  # tries of one call, about a minute of waiting in all
 LONGEST_WAIT = 60.0  # seconds; a server may ask for hours, which would only look like a hang
 RETRIED = (408, 409, 429)  # and every status from 500 up
 ANY_KEY = "no-key-needed"  # the SDK insists on one; never sent beyond loopback
-
-#: Claude models that accept the start of their reply; newer ones answer it with status 400.
-TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1")
 
 
 class _NotAsked(ModelError):
@@ -152,12 +150,17 @@ class Client:
         return self._sdk.with_options(base_url=model.base_url, api_key=key)
 
 
-async def reachable(model: Model) -> None:
-    """Ask a model's server for its list of models, which costs nothing.
+def reachable(*models: Model) -> None:
+    """Ask each server of these models for its list of models, which costs nothing.
 
     Raises:
         ModelError: no credential, a refused one, or no answer; in one sentence what to set.
     """
+    for model in {model.base_url: model for model in models}.values():
+        asyncio.run(_reach(model))
+
+
+async def _reach(model: Model) -> None:
     import anthropic
 
     async with Client() as client:
@@ -169,65 +172,6 @@ async def reachable(model: Model) -> None:
             # Any other status is an answer too: not every server has this list.
             if getattr(error, "status_code", None) in (None, 401, 403):
                 raise ModelError(_advice(model, error)) from error
-
-
-def url_of(model: Model | str) -> str:
-    """Return the address that is asked for a model; by name alone it is the SDK's own."""
-    own = model.base_url if isinstance(model, Model) else None
-    return own or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
-
-
-def arguments(request: Request) -> dict[str, Any]:
-    """Spell a request out as arguments of the SDK's messages.create.
-
-    Raises:
-        ModelError: for a reply prefix that this model is known to refuse.
-    """
-    model = request.model
-    if request.messages[-1][0] == "assistant" and _refuses_reply_prefix(model.name):
-        raise ModelError(
-            f"{model.name} takes no reply prefix, the prompt has {request.messages[-1][1]!r}: "
-            f"empty reply_prefix.md and ask for that start in suffix.md"
-        )
-    body: dict[str, Any] = {
-        "model": model.name,
-        "max_tokens": model.max_tokens,
-        "messages": [{"role": role, "content": text} for role, text in request.messages],
-    }
-    if request.system:
-        body["system"] = request.system
-    if model.effort is not None:
-        body["output_config"] = {"effort": model.effort}
-    if model.thinking is not None:
-        body["thinking"] = dict(model.thinking)
-    if model.extra_body:
-        body["extra_body"] = dict(model.extra_body)
-    return body
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """Return the body that the SDK sends for a request, as it is recorded."""
-    body = arguments(request)
-    more: dict[str, Any] = body.pop("extra_body", {})
-    return body | more
-
-
-def reply_of(message: anthropic.types.Message) -> Reply:
-    """Take from the SDK's message what promptlab uses; blocks are told apart by type."""
-    usage = message.usage
-    cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-    return Reply(
-        text="".join(block.text for block in message.content if block.type == "text"),
-        stop_reason=message.stop_reason or "",
-        blocks=tuple(block.type for block in message.content),
-        model=message.model,
-        input_tokens=usage.input_tokens + cached,
-        output_tokens=usage.output_tokens,
-    )
-
-
-def _refuses_reply_prefix(name: str) -> bool:
-    return name.startswith("claude-") and not name.startswith(TAKES_REPLY_PREFIX)
 
 
 def _worth_retrying(error: anthropic.APIError) -> bool:

@@ -13,8 +13,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from promptlab.errors import NetworkBlocked
 
@@ -52,6 +55,19 @@ def only_loopback(
         yield
     finally:
         _rule = before
+
+
+def only_to(who: str, urls: Iterable[str]) -> AbstractContextManager[None]:
+    """Refuse every connection beyond loopback but those to these servers and to the proxies in use."""
+    hosts = (urlsplit(url).hostname for url in (*urls, *getproxies().values()))
+    return only_loopback(who, hosts=frozenset(filter(None, hosts)))
+
+
+def not_even_to(who: str, urls: Iterable[str]) -> AbstractContextManager[None]:
+    """Refuse every connection beyond loopback, and to these servers where they are on loopback."""
+    servers = [urlsplit(url) for url in urls]
+    ports = (one.port for one in servers if one.port and is_loopback(one.hostname or ""))
+    return only_loopback(who, closed_ports=frozenset(ports))
 
 
 def is_loopback(host: str) -> bool:

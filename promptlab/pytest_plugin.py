@@ -13,85 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptlab import options
+
 if TYPE_CHECKING:
-    from promptlab.cassettes import Mode
     from promptlab.lab import Lab
     from promptlab.profiles import Profile
 
 LAB = pytest.StashKey["Lab"]()
 SUMMARY = pytest.StashKey[list[tuple[str, list[str]]]]()  # what the summary shows
 
-#: Options that make calls: what follows "--" or "--promptlab-", where they are kept, their meaning.
-LIVE: dict[str, dict[str, Any]] = {
-    "live": {
-        "action": "store_true",
-        "default": False,
-        "help": "Make the calls of `lab` and record them.",
-    },
-    "live-changed": {
-        "action": "store_true",
-        "default": False,
-        "help": "Make only the calls that are not recorded, and record them.",
-    },
-    "live-verify": {
-        "type": int,
-        "default": None,
-        "metavar": "K",
-        "help": "Ask K recorded calls again, write nothing, and say how many labels changed.",
-    },
-}
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
-    group = parser.getgroup("promptlab", "promptlab: prompts of text classifiers")
-    for name, settings in LIVE.items():
-        group.addoption(f"--promptlab-{name}", dest=_dest(name), **settings)
-    group.addoption(
-        "--promptlab-profile",
-        default=None,
-        metavar="NAME",
-        help="Use this profile of [tool.promptlab] instead of the one that it names.",
-    )
-    group.addoption(
-        "--promptlab-report",
-        default=".promptlab",
-        metavar="DIR",
-        help="Write the HTML reports into this folder (default: .promptlab).",
-    )
-    group.addoption(
-        "--promptlab-prune",
-        action="store_true",
-        default=False,
-        help="Drop the recorded calls that the tests of this session do not ask for.",
-    )
-    parser.addini(
-        "promptlab_block_network",
-        default="lab",
-        help="What replay closes the network for: 'lab' (while it is at work) or 'session' (all tests).",
-    )
+    options.add(parser)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_load_initial_conftests(parser: pytest.Parser) -> None:
-    """Add the short names once every plugin has added its own: where another has one, it stays theirs."""
-    groups = [*parser._groups, parser._anonymous]  # pytest has no public list of options
-    taken = {name for group in groups for option in group.options for name in option.names()}
-    for name, settings in LIVE.items():
-        if f"--{name}" not in taken:
-            short = settings | {"help": f"Short for --promptlab-{name}."}
-            parser.getgroup("promptlab").addoption(f"--{name}", dest=_dest(name), **short)
-
-
-def _dest(name: str) -> str:
-    return "promptlab_" + name.removeprefix("promptlab-").replace("-", "_")
+    """Add the short names once every plugin has added its own."""
+    options.add_short_names(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be recorded: workers would write over one another's recording."""
     config.stash[SUMMARY] = []
-    names = [*LIVE, "promptlab-prune"]
-    asked = [f"--{name}" for name in names if config.getoption(_dest(name), None) not in (False, None)]
+    names = [*options.LIVE, "promptlab-prune"]
+    asked = [f"--{name}" for name in names if config.getoption(options.dest(name), None) not in (False, None)]
     if len(asked) > 1:
         raise pytest.UsageError(f"{' and '.join(asked)} exclude one another: leave out all but one")
     if asked and config.getoption("numprocesses", None):
@@ -101,29 +48,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
 
 
-def _mode(config: pytest.Config) -> Mode:
-    if config.getoption("promptlab_prune"):
-        return "prune"
-    if config.getoption("promptlab_live"):
-        return "live"
-    return "changed" if config.getoption("promptlab_live_changed") else "replay"
-
-
-def _makes_calls(config: pytest.Config) -> bool:
-    return _mode(config) in ("live", "changed") or config.getoption("promptlab_live_verify") is not None
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Live, stop before the first test where the API cannot be used."""
     config = session.config
     wanted = any("lab" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or not _makes_calls(config) or config.option.collectonly:
+    if not wanted or not options.makes_calls(config) or config.option.collectonly:
         return
     from promptlab.errors import PromptlabError
-    from promptlab.lab import reachable
+    from promptlab.models import reachable
 
     try:
-        reachable(_profile(config))
+        profile = _profile(config)
+        reachable(profile.classifier, profile.critic)
     except PromptlabError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -134,7 +70,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     wanted = session.config.getini("promptlab_block_network")
     if wanted not in ("lab", "session"):
         raise pytest.UsageError(f"promptlab_block_network is {wanted!r}, expected 'lab' or 'session'")
-    if wanted == "lab" or _makes_calls(session.config):
+    if wanted == "lab" or options.makes_calls(session.config):
         return (yield)
     from promptlab.network import only_loopback
 
@@ -144,18 +80,18 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say who answered the calls that are replayed, or who will be asked."""
-    if not (config.rootpath / "cassettes").is_dir() and not _makes_calls(config):
+    if not (config.rootpath / "cassettes").is_dir() and not options.makes_calls(config):
         return []  # most sessions that load this plugin have nothing to do with it
     from promptlab.archive import origins
     from promptlab.errors import PromptlabError
-    from promptlab.models import url_of
+    from promptlab.wire import url_of
 
     try:
         profile = _profile(config)
     except PromptlabError as error:
         return [f"promptlab: {error}"]
     told = origins(config.rootpath / "cassettes" / profile.name)
-    if _makes_calls(config):
+    if options.makes_calls(config):
         asked = {f"{model.name} at {url_of(model)}" for model in (profile.classifier, profile.critic)}
         told = f"asks {' and '.join(sorted(asked))}"
     return [f"promptlab: profile {profile.name}, {told}"]
@@ -169,7 +105,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
     pytestconfig.stash[LAB] = Lab(
         root=pytestconfig.rootpath,
         profile=_profile(pytestconfig),
-        mode=_mode(pytestconfig),
+        mode=options.mode(pytestconfig),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
         live_profile=_live_profile(pytestconfig),
         say=lambda line: _say(pytestconfig, line, verbosity=1),
@@ -218,7 +154,7 @@ def pytest_testnodedown(node: Any) -> None:
     summary = node.config.stash[SUMMARY]
     known = [title for title, _ in summary]
     new = getattr(node, "workeroutput", {}).get("promptlab", [])
-    summary.extend((title, lines) for title, lines in new if title not in known)
+    summary.extend(section for section in new if section[0] not in known)
     summary.sort(key=lambda section: section[0])  # workers end in any order
 
 
@@ -227,7 +163,7 @@ def _profile(config: pytest.Config) -> Profile:
 
     return profiles.read(
         config.rootpath / "pyproject.toml",
-        live=_mode(config) in ("live", "changed"),
+        live=options.mode(config) in ("live", "changed"),
         name=config.getoption("promptlab_profile"),
     )
 

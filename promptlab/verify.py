@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from promptlab import models, prompts
-from promptlab.cassette_file import key_of
+from promptlab import models, prompts, wire
 from promptlab.datasets import Task
+from promptlab.entries import key_of
+from promptlab.errors import PromptlabError
+from promptlab.evaluations import Evaluation
+from promptlab.history import Run
 from promptlab.intervals import wilson
 from promptlab.metrics import predict
-from promptlab.records import Evaluation, Model, Prediction, Prompt, Request, Run
+from promptlab.records import Model, Prediction, Prompt, Request
 from promptlab.sampling import rank
 
 
@@ -30,7 +34,7 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> dict[st
     for result in _evaluations(outcome):
         for row in result.rows:
             request = prompts.request(result.prompt, row.example.text, classifier)
-            found[key_of("POST", "/v1/messages", models.body_of(request))] = Answer(
+            found[key_of("POST", "/v1/messages", wire.body_of(request))] = Answer(
                 task, result.prompt, request, row
             )
     return found
@@ -45,6 +49,14 @@ def _evaluations(outcome: Run | Evaluation) -> Iterator[Evaluation]:
             if trial:
                 yield from filter(None, (trial.minibatch, trial.validation))
     yield from (outcome.test_first, outcome.test)
+
+
+def ask_again(recorded: Mapping[str, Answer], count: int) -> tuple[bool, list[str]]:
+    """Do as `verify`; return whether the calls could be made, and the lines or why not."""
+    try:
+        return True, asyncio.run(verify(recorded, count))
+    except PromptlabError as error:
+        return False, [f"not verified: {error}"]
 
 
 async def verify(recorded: Mapping[str, Answer], count: int) -> list[str]:

@@ -28,8 +28,10 @@ def closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def plain_environment() -> Iterator[None]:
     """Hide the keys and addresses of whoever runs the tests, and coverage from nested sessions."""
-    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "COVERAGE_"))]:
-        monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "COVERAGE_"))]:
+            patch.delenv(name)
+        yield

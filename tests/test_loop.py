@@ -10,10 +10,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import promptlab as pl
+from promptlab.history import Iteration, Trial
 from promptlab.loop import better, judge
 from promptlab.metrics import evaluation
 from promptlab.prompts import first
-from promptlab.records import Iteration, Prediction, Reply, Trial
+from promptlab.records import Prediction, Reply
 from promptlab.sampling import rank
 
 from . import examples

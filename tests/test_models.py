@@ -9,8 +9,9 @@ import pytest
 
 from promptlab import models
 from promptlab.errors import ModelError
-from promptlab.models import Client, arguments, reachable
+from promptlab.models import Client, reachable
 from promptlab.records import Model, Request, Tally
+from promptlab.wire import arguments
 
 from .examples import model
 from .server import message, serving
@@ -114,19 +115,19 @@ def test_a_server_that_does_not_listen_is_named():
         with pytest.raises(ModelError, match=f"{url} cannot be reached: start the server"):
             ask(url, "text")
         with pytest.raises(ModelError, match=f"{url} cannot be reached: start the server"):
-            asyncio.run(reachable(model(url)))
+            reachable(model(url))
 
 
 def test_a_missing_credential_is_named_before_anything_is_sent():
     with pytest.raises(
         ModelError, match=r"no credential for https://api\.anthropic\.com: set ANTHROPIC_API_KEY"
     ):
-        asyncio.run(reachable(Model("claude-haiku-5-5")))
+        reachable(Model("claude-haiku-5-5"))
 
 
 def test_a_server_without_a_list_of_models_is_reachable():
     with serving(echo) as server:
-        asyncio.run(reachable(model(server.url)))
+        reachable(model(server.url))
 
 
 def test_a_key_is_not_sent_unless_it_was_given(monkeypatch):

@@ -47,6 +47,12 @@ def message(body: dict) -> dict:
     }
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that many connections may knock at together."""
+
+    request_queue_size = 128
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """A synthetic API."""
 
@@ -83,7 +89,7 @@ def serving(seconds: float = 0.0):
 def serve(seconds: float) -> None:
     """Serve until killed; print the port."""
     Handler.seconds = seconds
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from promptlab.records import Evaluation, Iteration, Run, Tally, Trial
+from promptlab.evaluations import Evaluation
+from promptlab.history import Iteration, Run, Trial
+from promptlab.records import Tally
 
 
 def iteration(step: Iteration, of: int) -> str:
@@ -131,3 +133,23 @@ def _cells(spent: Tally) -> tuple[str, str, str]:
 
 def _f1(result: Evaluation | None) -> str:
     return f"{result.macro_f1:.3f}" if result else "-"
+
+
+def figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
+    """Name the figures of a result for JUnit."""
+    if isinstance(outcome, Evaluation):
+        return {
+            f"{name}.macro_f1": outcome.macro_f1,
+            f"{name}.accuracy": outcome.accuracy,
+            f"{name}.without_label": outcome.without_label,
+            f"{name}.n": outcome.scores.n,
+        }
+    best = outcome.history[-1].best.validation
+    return {
+        f"{name}.test_macro_f1": outcome.test.macro_f1,
+        f"{name}.test_macro_f1_of_first": outcome.test_first.macro_f1,
+        f"{name}.validation_macro_f1_selected": best.macro_f1 if best else 0.0,
+        f"{name}.calls": outcome.spent.calls,
+        f"{name}.input_tokens": outcome.spent.input_tokens,
+        f"{name}.output_tokens": outcome.spent.output_tokens,
+    }

@@ -9,9 +9,11 @@ import difflib
 import functools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptlab.records import Evaluation, Run
+from promptlab.evaluations import Evaluation
+from promptlab.history import Run
 from promptlab.report.lines import conclusion
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ def render(result: Run | Evaluation, provenance: str) -> str:
     if isinstance(result, Run):
         return _templates().get_template("run.html").render(run=result, provenance=provenance)
     return _templates().get_template("evaluation.html").render(result=result, provenance=provenance)
+
+
+def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
+    """Write the page of a run or an evaluation, into a folder that git leaves alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / ".gitignore").write_text("*\n")
+    path.write_text(render(result, provenance), encoding="utf-8")
 
 
 @functools.cache

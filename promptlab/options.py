@@ -1,0 +1,89 @@
+"""The options of the pytest plugin, and what they ask for; nothing but pytest is imported here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from promptlab.cassettes import Mode
+
+#: Options that make calls: what follows "--" or "--promptlab-", where they are kept, their meaning.
+LIVE: dict[str, dict[str, Any]] = {
+    "live": {
+        "action": "store_true",
+        "default": False,
+        "help": "Make the calls of `lab` and record them.",
+    },
+    "live-changed": {
+        "action": "store_true",
+        "default": False,
+        "help": "Make only the calls that are not recorded, and record them.",
+    },
+    "live-verify": {
+        "type": int,
+        "default": None,
+        "metavar": "K",
+        "help": "Ask K recorded calls again, write nothing, and say how many labels changed.",
+    },
+}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add the options, each under a name that no other plugin has."""
+    group = parser.getgroup("promptlab", "promptlab: prompts of text classifiers")
+    for name, settings in LIVE.items():
+        group.addoption(f"--promptlab-{name}", dest=dest(name), **settings)
+    group.addoption(
+        "--promptlab-profile",
+        default=None,
+        metavar="NAME",
+        help="Use this profile of [tool.promptlab] instead of the one that it names.",
+    )
+    group.addoption(
+        "--promptlab-report",
+        default=".promptlab",
+        metavar="DIR",
+        help="Write the HTML reports into this folder (default: .promptlab).",
+    )
+    group.addoption(
+        "--promptlab-prune",
+        action="store_true",
+        default=False,
+        help="Drop the recorded calls that the tests of this session do not ask for.",
+    )
+    parser.addini(
+        "promptlab_block_network",
+        default="lab",
+        help="What replay closes the network for: 'lab' (while it is at work) or 'session' (all tests).",
+    )
+
+
+def add_short_names(parser: pytest.Parser) -> None:
+    """Add `--live` and its kin; where another plugin has one of them, it stays theirs."""
+    groups = [*parser._groups, parser._anonymous]  # pytest has no public list of options
+    taken = {name for group in groups for option in group.options for name in option.names()}
+    for name, settings in LIVE.items():
+        if f"--{name}" not in taken:
+            short = settings | {"help": f"Short for --promptlab-{name}."}
+            parser.getgroup("promptlab").addoption(f"--{name}", dest=dest(name), **short)
+
+
+def dest(name: str) -> str:
+    """Return where the value of an option is kept."""
+    return "promptlab_" + name.removeprefix("promptlab-").replace("-", "_")
+
+
+def mode(config: pytest.Config) -> Mode:
+    """Return what the session does about calls."""
+    if config.getoption("promptlab_prune"):
+        return "prune"
+    if config.getoption("promptlab_live"):
+        return "live"
+    return "changed" if config.getoption("promptlab_live_changed") else "replay"
+
+
+def makes_calls(config: pytest.Config) -> bool:
+    """Say whether the session reaches a server."""
+    return mode(config) in ("live", "changed") or config.getoption("promptlab_live_verify") is not None
