@@ -8,7 +8,7 @@ from pathlib import Path
 
 from promptlab import secrets
 from promptlab.cassette_file import header, header_of, read
-from promptlab.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, canonical
+from promptlab.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, canonical, is_id
 from promptlab.errors import RecordingError
 
 EXAMPLES = ".examples.jsonl"  # ends the name of the copy of the examples beside a recording
@@ -43,7 +43,9 @@ def problems(path: Path) -> Iterator[str]:
         return
     entries: list[Entry] = [json.loads(one) for one in recording.calls.values()]
     bodies = [canonical(entry["request"]["body"]) for entry in entries]
-    expected = header_of(entries) | {name: recording.header.get(name) for name in ("recorded", "versions")}
+    expected = header_of(entries) | {
+        name: recording.header.get(name) for name in ("recorded", "versions", "dropped")
+    }
     for name, value in expected.items():
         if recording.header.get(name) != value or value is None:
             yield f"{path}, line 1: {name} is {recording.header.get(name)!r}, expected {value!r}"
@@ -61,7 +63,7 @@ def _of_call(entry: Entry) -> Iterator[str]:
         )
     if answered["status"] != 200:
         yield f"status {answered['status']!r}, and only answers with status 200 are recorded"
-    dropped = {"id", "request_id"} & answered["body"].keys()
+    dropped = {field for field in answered["body"] if is_id(field)}
     dropped |= {"signature"} & {name for block in answered["body"]["content"] for name in block}
     yield from (f"the answer's {name!r} is there, and should have been dropped" for name in sorted(dropped))
     yield from _secrets(entry)

@@ -22,7 +22,7 @@ FORMAT = 1
 DROPPED = (
     "request headers other than " + ", ".join(REQUEST_HEADERS),
     "response headers other than " + ", ".join(RESPONSE_HEADERS),
-    "message and request ids",
+    "ids of messages, requests, accounts and organizations",
     "signatures of thinking blocks",
     "answers with a status other than 200",
     "whatever has the shape of a key, masked",

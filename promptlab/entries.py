@@ -53,8 +53,12 @@ def answer_of(body: bytes) -> dict[str, Any] | None:
         blocks = [{k: v for k, v in b.items() if k != "signature"} for b in message["content"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    kept = {k: v for k, v in message.items() if k not in ("id", "request_id")}
-    return kept | {"content": blocks}
+    return {k: v for k, v in message.items() if not is_id(k)} | {"content": blocks}
+
+
+def is_id(field: str) -> bool:
+    """Say whether a field of an answer names a message, a request, an account or an organization."""
+    return field == "id" or field.endswith("_id")
 
 
 def allowed(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
