@@ -65,7 +65,7 @@ def benchmarks(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Run what takes minutes: kills by the dozen, races, fuzzing at size."""
     install(session, "test")
-    session.run("pytest", "-m", "thorough", *session.posargs)
+    session.run("pytest", "-n2", "-m", "thorough", *session.posargs)
 
 
 @nox.session(default=False)

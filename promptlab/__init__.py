@@ -8,6 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptlab.comparisons import Comparison as Comparison
+    from promptlab.comparisons import compare as compare
+    from promptlab.comparisons import compare_all as compare_all
+    from promptlab.comparisons import detectable as detectable
     from promptlab.datasets import Task as Task
     from promptlab.errors import CassetteMiss as CassetteMiss
     from promptlab.errors import DataError as DataError
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "comparisons": ("Comparison", "compare", "compare_all", "detectable"),
     "datasets": ("Task",),
     "errors": ("CassetteMiss", "DataError", "ModelError", "NetworkBlocked", "PromptlabError", "RewriteError"),
     "evaluations": ("Evaluation",),

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from promptlab.errors import DataError, shorten
 from promptlab.extract import Extractor, Tagged
+from promptlab.paired import METRICS, Metric
 from promptlab.records import Example
 from promptlab.sampling import rank
 
@@ -31,6 +32,8 @@ class Task:
         name: names the recordings; letters, digits, "-" and "_".
         labels: two or more, in the order in which tables show them.
         positive: the label whose F1 is reported beside the macro F1; None for neither.
+        metric: the primary metric, which prompts are chosen and judged by: "macro_f1", "accuracy", or
+            "f1", that of the positive label.
         brief: what the classifier must decide, in words; the first prompt is built from it.
         extract: reads the label out of a reply.
         answer_format: how a reply states its label, with LABEL in its place; None takes it from
@@ -47,6 +50,7 @@ class Task:
     labels: tuple[str, ...]
     brief: str
     positive: str | None = None
+    metric: Metric = "macro_f1"
     extract: Extractor = Tagged("label")  # noqa: RUF009 - frozen
     answer_format: str | None = None
     shares: tuple[float, float, float] = (0.4, 0.2, 0.4)
@@ -127,6 +131,10 @@ def _check_settings(task: Task) -> None:
         raise DataError(f"Task(name={name!r}): expected letters, digits, '-' and '_' only")
     if len(labels) < 2:
         raise DataError(f"task {name!r}: labels are {labels!r}, expected two or more")
+    if task.metric not in METRICS:
+        raise DataError(f"task {name!r}: metric is {task.metric!r}, expected one of {', '.join(METRICS)}")
+    if task.metric == "f1" and task.positive is None:
+        raise DataError(f"task {name!r}: metric 'f1' is that of one label: say which with positive=...")
     seen: dict[str, str] = {}
     for label in labels:
         if not label or label != label.strip():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from promptlab.errors import PromptlabError
-from promptlab.intervals import Intervals, intervals
-from promptlab.records import Prediction, Prompt
+from promptlab.errors import DataError, PromptlabError
+from promptlab.intervals import Interval, Intervals, intervals
+from promptlab.paired import Metric, Table, difference
+from promptlab.records import Model, Prediction, Prompt
 
 if TYPE_CHECKING:
     import pandas
+
+MARGIN = 0.05  # how much of the primary metric may be lost unless someone says otherwise
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,30 @@ class Scores:
 
 
 @dataclass(frozen=True, repr=False)
+class Shown:
+    """Whether something is shown, true or false as a condition, and why."""
+
+    so: bool
+    why: str
+
+    def __bool__(self) -> bool:
+        """Whether it is shown."""
+        return self.so
+
+    def __repr__(self) -> str:
+        """Explain a failed assertion."""
+        return f"<{'shown' if self.so else 'not shown'}: {self.why}>"
+
+
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """A prompt's answers about the examples of one split, and their scores.
 
     Attributes:
         rows: one Prediction per example, in the order the examples were given.
         positive: the label whose F1 is `f1`; None where the task names none.
+        metric: the task's primary metric, the one that prompts are judged by.
+        classifier: who answered; None where that is not known.
     """
 
     task: str
@@ -59,6 +81,59 @@ class Evaluation:
     rows: tuple[Prediction, ...]
     scores: Scores
     positive: str | None = None
+    metric: Metric = "macro_f1"
+    classifier: Model | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The task's labels, in its order."""
+        return tuple(one.label for one in self.scores.labels)
+
+    @property
+    def primary(self) -> float:
+        """The figure that prompts are judged by, a share of 0 to 1."""
+        figure: float = getattr(self, self.metric)
+        return figure
+
+    @property
+    def primary_name(self) -> str:
+        """The primary metric as people read it."""
+        names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {self.positive}"}
+        return names[self.metric]
+
+    @property
+    def primary_interval(self) -> Interval:
+        """The 95% interval of the primary metric."""
+        if self.metric == "f1" and self.positive:
+            return self.intervals.labels[self.labels.index(self.positive)].f1
+        return self.intervals.accuracy if self.metric == "accuracy" else self.intervals.macro_f1
+
+    def no_worse_than(self, base: Evaluation, margin: float = MARGIN) -> Shown:
+        """Say whether the primary metric is shown not to lie `margin` or more below that of a base.
+
+        True only where non-inferiority is shown: the lower 95% bound of the difference, one-sided, lies
+        above -margin. False may mean "worse" as well as "too few examples".
+
+        Args:
+            base: another prompt's answers about the same examples.
+            margin: how much may be lost, a share of 0 to 1, fixed before looking.
+        """
+        claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
+        if self.asks_as(base):
+            return Shown(True, f"{claim}: both ask exactly the same")
+        found = difference(paired_table(base, self))
+        name = self.primary_name if found.bootstrap else "accuracy"
+        least = (
+            f"rose by more than {found.low:.3f}" if found.low > 0 else f"fell by less than {-found.low:.3f}"
+        )
+        change = f"{self.primary_name} {base.primary:.3f} -> {self.primary:.3f}"
+        return Shown(found.low > -margin, f"{claim}: {change}, with 95% confidence the {name} {least}")
+
+    def asks_as(self, other: Evaluation) -> bool:
+        """Whether no request differs: the same prompt, texts, model and parameters; servers may differ."""
+        texts = [{row.example.id: row.example.text for row in one.rows} for one in (self, other)]
+        models = [one.classifier and replace(one.classifier, base_url=None) for one in (self, other)]
+        return self.prompt == other.prompt and texts[0] == texts[1] and models[0] == models[1]
 
     @property
     def macro_f1(self) -> float:
@@ -122,3 +197,40 @@ class Evaluation:
             f"(95% interval {self.intervals.macro_f1}), "
             f"{len(wrong)} of {self.scores.n} wrong, {self.scores.unlabelled} without a label{':' if wrong else ''}{shown}>"
         )
+
+
+def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
+    """Return `base` with its rows in the order of new's.
+
+    Raises:
+        DataError: the two are not about the same examples, or these have other labels.
+    """
+    known = {row.example.id: row for row in base.rows}
+    ids = [row.example.id for row in new.rows]
+    where = f"task {new.task!r}"
+    if alone := sorted(known.keys() ^ set(ids)):
+        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+        raise DataError(
+            f"{where}: {len(alone)} examples are in one of the two evaluations only: {shown}. "
+            f"Evaluate both prompts on the same split of the same data"
+        )
+    for row in new.rows:
+        before, now = known[row.example.id].example.label, row.example.label
+        if before != now:
+            raise DataError(
+                f"{where}: example {row.example.id!r} is {before!r} in one evaluation and {now!r} in the "
+                f"other. Evaluate both prompts on the same data"
+            )
+    return replace(base, rows=tuple(known[one] for one in ids))
+
+
+def paired_table(base: Evaluation, new: Evaluation) -> Table:
+    """Count what two prompts answered about the same examples; by new's labels and metric."""
+    numbers: dict[str | None, int] = {label: number for number, label in enumerate(new.labels)}
+    none = len(numbers)
+    pairs = zip(in_order(base, new).rows, new.rows, strict=True)
+    cells = Counter(
+        (numbers[b.example.label], numbers.get(a.label, none), numbers.get(b.label, none)) for a, b in pairs
+    )
+    counted = tuple(sorted((*cell, count) for cell, count in cells.items()))
+    return Table(counted, len(new.labels), new.metric, numbers.get(new.positive))

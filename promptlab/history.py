@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from promptlab.comparisons import Comparison, compare
 from promptlab.evaluations import Evaluation
 from promptlab.records import Prompt, Tally
 
@@ -97,3 +99,8 @@ class Run:
     data_hash: str
     counts: Mapping[str, Mapping[str, int]]
     notices: tuple[str, ...] = ()
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The best prompt against the first, on test."""
+        return compare(self.test_first, self.test)

@@ -92,7 +92,7 @@ class Lab:
 
         def planned(_: cassettes.IndexedCassette) -> str:
             sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
-            return f"at most {most_calls(task, **sizes):,} calls"
+            return f"at most {most_calls(task, **sizes):,} calls; {lines.detectable(task)}"
 
         return self._once(task, name, settings, work, lambda run: lines.run(run, took), planned)
 

@@ -126,9 +126,9 @@ def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER
 
 
 def better(new: Evaluation, old: Evaluation) -> bool:
-    """Say whether the new prompt wins: by macro F1, and where that is equal by being shorter."""
-    new_f1, old_f1 = round(new.macro_f1, 9), round(old.macro_f1, 9)
-    return (new_f1, -len(new.prompt)) > (old_f1, -len(old.prompt))
+    """Say whether the new prompt wins: by the primary metric, and where that is equal by being shorter."""
+    figures = round(new.primary, 9), round(old.primary, 9)
+    return (figures[0], -len(new.prompt)) > (figures[1], -len(old.prompt))
 
 
 def judge(new: Trial, old: Trial) -> tuple[bool, str]:
@@ -139,7 +139,8 @@ def judge(new: Trial, old: Trial) -> tuple[bool, str]:
         pair = (old.validation, new.validation)
         stage, accepted = "validation", better(new.validation, old.validation)
     verdict = "accepted" if accepted else "rejected"
-    return (accepted, f"{verdict}: macro F1 on {stage} {pair[0].macro_f1:.3f} -> {pair[1].macro_f1:.3f}")
+    name, before, after = pair[0].primary_name, pair[0].primary, pair[1].primary
+    return (accepted, f"{verdict}: {name} on {stage} {before:.3f} -> {after:.3f}")
 
 
 async def _forward(
@@ -161,7 +162,7 @@ async def _forward(
     )
     pairs = zip(examples, replies, strict=True)
     rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
-    return evaluation(task, split, prompt, rows)
+    return evaluation(task, split, prompt, rows, classifier)
 
 
 def model_of(model: Model | str, max_tokens: int = 1024) -> Model:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from promptlab.datasets import Task
 from promptlab.evaluations import Evaluation, LabelScores, Scores
-from promptlab.records import Example, Prediction, Prompt, Reply
+from promptlab.records import Example, Model, Prediction, Prompt, Reply
 
 NONE = "\0no label"  # stands for None in scikit-learn's columns; no label can hold a NUL
 
@@ -34,7 +34,9 @@ def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") 
     return Prediction(example, reply, None, "outside the set")
 
 
-def evaluation(task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction]) -> Evaluation:
+def evaluation(
+    task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction], classifier: Model | None = None
+) -> Evaluation:
     """Score a prompt's predictions about the examples of one split."""
     return Evaluation(
         task=task.name,
@@ -43,6 +45,8 @@ def evaluation(task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction
         rows=tuple(rows),
         scores=score(rows, task.labels),
         positive=task.positive,
+        metric=task.metric,
+        classifier=classifier,
     )
 
 

@@ -157,7 +157,7 @@ def test_a_browser_shows_a_run(tmp_path, run):
 
 def test_an_iteration_is_one_line(run):
     line = lines.iteration(run.history[0], 2)
-    assert line.startswith("iteration 1/2  minibatch F1 0.")
+    assert line.startswith("iteration 1/2  macro F1: minibatch 0.")
     assert "\n" not in line
 
 
@@ -175,14 +175,14 @@ def scored(run, right):
         example = replace(run.test.rows[0].example, id=str(n), label=task().labels[n % 2])
         label = example.label if n // 2 < right else task().labels[1 - n % 2]
         rows.append(replace(run.test.rows[0], example=example, label=label))
-    return evaluation(task(), "test", run.best, rows)
+    return evaluation(task(), "test", Prompt(f"{right} right"), rows)
 
 
 @pytest.mark.parametrize(("first", "best", "said"), [
     (25, 45, "the critic improved the prompt: macro F1 on test 0.500 -> 0.900"),
-    (25, 26, "no improvement is shown: macro F1 on test 0.500 -> 0.520, and the first lies within "
-     "the interval of the best"),
-    (26, 25, "the critic did not improve the prompt: macro F1 on test 0.520 -> 0.500"),
+    (25, 26, "no improvement is shown: macro F1 on test 0.500 -> 0.520, and test cannot tell the two apart"),
+    (26, 25, "no improvement is shown: macro F1 on test 0.520 -> 0.500, and test cannot tell the two apart"),
+    (45, 25, "the critic made the prompt worse: macro F1 on test 0.900 -> 0.500"),
 ])  # fmt: skip
 def test_a_run_claims_no_more_than_test_shows(run, first, best, said):
     result = replace(run, test_first=scored(run, first), test=scored(run, best))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from promptlab.comparisons import detectable as least_difference
+from promptlab.datasets import Task
 from promptlab.evaluations import Evaluation
 from promptlab.history import Iteration, Run, Trial
 from promptlab.records import Tally
@@ -16,11 +18,12 @@ from promptlab.records import Tally
 def iteration(step: Iteration, of: int) -> str:
     """Say in one line what an iteration did."""
     old, new = step.parent, step.candidate
+    name = old.minibatch.primary_name
     minibatch = f"{_f1(old.minibatch)} -> {_f1(new.minibatch if new else None)}"
     validation = f"{_f1(old.validation)} -> {_f1(new.validation if new else None)}"
     spent = f"{step.spent.calls} calls  {step.spent.input_tokens + step.spent.output_tokens:,} tokens"
     return (
-        f"iteration {step.number}/{of}  minibatch F1 {minibatch}  validation F1 {validation}  "
+        f"iteration {step.number}/{of}  {name}: minibatch {minibatch}  validation {validation}  "
         f"{_fate(step)}  {spent}"
     )
 
@@ -41,6 +44,10 @@ def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
         yield from evaluation(result)
+    if run.best != run.first:
+        yield ""
+        yield f"best prompt {run.best.id} against first {run.first.id} on test"
+        yield from str(run.comparison).splitlines()
     yield ""
     yield conclusion(run)
     yield from (f"note: {notice}" for notice in run.notices)
@@ -50,13 +57,25 @@ def conclusion(run: Run) -> str:
     """Say in a sentence what came of a run."""
     if run.best == run.first:
         return "the critic found no better prompt: the best is the first"
-    first, best = run.test_first.macro_f1, run.test.macro_f1
-    figures = f"macro F1 on test {first:.3f} -> {best:.3f}"
-    if best <= first:
-        return f"the critic did not improve the prompt: {figures}"
-    if first >= run.test.intervals.macro_f1.low:
-        return f"no improvement is shown: {figures}, and the first lies within the interval of the best"
-    return f"the critic improved the prompt: {figures}"
+    name, first, best = run.test.primary_name, run.test_first.primary, run.test.primary
+    figures = f"{name} on test {first:.3f} -> {best:.3f}"
+    return {
+        "better": f"the critic improved the prompt: {figures}",
+        "worse": f"the critic made the prompt worse: {figures}",
+        "inconclusive": f"no improvement is shown: {figures}, and test cannot tell the two apart",
+    }[run.comparison.verdict]
+
+
+def detectable(task: Task, split: str = "test") -> str:
+    """Say what difference between two prompts a split can show."""
+    share = 0.15  # of the answers: what a rewritten prompt commonly flips
+    least = least_difference(task, discordance=share, split=split)
+    shows = (
+        "is too small to show any difference"
+        if least is None
+        else f"shows a difference of {least:.2f} four times in five"
+    )
+    return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
 def evaluation(result: Evaluation) -> Iterator[str]:
@@ -90,7 +109,15 @@ def _head(run: Run) -> tuple[str, ...]:
     first = run.history[0].parent
     sizes = [f" (n = {result.scores.n})" if result else "" for result in (first.minibatch, first.validation)]
     f1 = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
-    return ("macro F1 of prompt", *f1, "verdict", "calls", "tokens in", "tokens out", "seconds")
+    return (
+        f"{run.test.primary_name} of prompt",
+        *f1,
+        "verdict",
+        "calls",
+        "tokens in",
+        "tokens out",
+        "seconds",
+    )
 
 
 def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
@@ -104,11 +131,16 @@ def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
 
 def _scored(trial: Trial | None, run: Run) -> tuple[str, str]:
     """Show what a prompt reached, and of the chosen one that it was chosen by this very figure."""
-    if trial is None or trial.validation is None:
-        return _f1(trial.minibatch if trial else None), "-"
-    shown = trial.validation.intervals.macro_f1.around(trial.validation.macro_f1)
-    chosen = trial.prompt == run.best
-    return _f1(trial.minibatch), shown + (" selected, optimistic" if chosen else "")
+    if trial is None:
+        return "-", "-"
+    if trial.validation is None:
+        return _off(trial.minibatch), "-"
+    chosen = " selected, optimistic" if trial.prompt == run.best else ""
+    return _off(trial.minibatch), _off(trial.validation) + chosen
+
+
+def _off(result: Evaluation) -> str:
+    return result.primary_interval.around(result.primary)
 
 
 def _labels(result: Evaluation) -> Iterator[str]:
@@ -132,7 +164,7 @@ def _cells(spent: Tally) -> tuple[str, str, str]:
 
 
 def _f1(result: Evaluation | None) -> str:
-    return f"{result.macro_f1:.3f}" if result else "-"
+    return f"{result.primary:.3f}" if result else "-"
 
 
 def figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:

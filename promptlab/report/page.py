@@ -45,13 +45,9 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(f1=_f1, diff=diff, conclusion=conclusion)
+    environment.filters.update(diff=diff, conclusion=conclusion)
     environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
     return environment
-
-
-def _f1(result: Evaluation | None) -> str:
-    return f"{result.macro_f1:.3f}" if result else "-"
 
 
 def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
