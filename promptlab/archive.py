@@ -27,8 +27,8 @@ def origins(folder: Path) -> str:
 
 
 def recordings(folder: Path) -> list[Path]:
-    """Return the recordings in the folder of a profile, sorted."""
-    return sorted(path for path in folder.glob("*/*.jsonl") if not path.name.endswith(EXAMPLES))
+    """Return the recordings below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*.jsonl") if not path.name.endswith(EXAMPLES))
 
 
 def problems(path: Path) -> Iterator[str]:

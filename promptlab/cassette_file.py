@@ -1,7 +1,7 @@
 """What a file of recorded calls holds, line by line; vcrpy is not known here.
 
 The first line is the header: who answered, where, when, and what was dropped. Then one line a call,
-sorted by request. What is kept of a call is a short list; the rest never reaches the file.
+sorted by request, and a last line that says that this is all. What is kept of a call is a short list; the rest never reaches the file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from promptlab.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, canonica
 from promptlab.errors import RecordingError, shorten
 
 FORMAT = 1
+END = '{"promptlab": "end"}'  # the last line: without it, the file was cut off
 DROPPED = (
     "request headers other than " + ", ".join(REQUEST_HEADERS),
     "response headers other than " + ", ".join(RESPONSE_HEADERS),
@@ -27,6 +28,7 @@ DROPPED = (
     "answers with a status other than 200",
     "whatever has the shape of a key, masked",
 )
+MERGED = "two branches have changed it, and git could not merge them"
 CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")  # how git begins the lines it cannot merge
 
 
@@ -66,7 +68,11 @@ def read(path: Path) -> Recording:
     header = _header(path, lines[0] if lines else rest)
     if rest:
         raise _damaged(path, len(lines) + 1, f"the file ends within a line: {shorten(rest)}")
-    return Recording(header, index(path, lines[1:], start=2))
+    whole = lines[-1] == END
+    calls = index(path, lines[1:-1] if whole else lines[1:], start=2)
+    if not whole:
+        raise _damaged(path, len(lines) + 1, "the file was cut off: its last line should say that it ends")
+    return Recording(header, calls)
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def index(path: Path, lines: Iterable[str], *, start: int = 1) -> dict[str, str]
         key = key_of(asked["method"], asked["path"], asked["body"])
         if calls.setdefault(key, one) is not one:
             other = next(n for n, known in enumerate(calls, start) if known == key)
-            raise _damaged(path, number, f"asks what line {other} asks")
+            raise _damaged(path, number, f"holds the same call as line {other}")
     return calls
 
 
@@ -102,7 +108,7 @@ def parse(path: Path, number: int, one: str) -> Entry:
     except (ValueError, KeyError, TypeError) as error:
         why = str(error) if isinstance(error, ValueError) else "not a call"
     if one.startswith(CONFLICT):
-        why = "two branches have changed it, and git could not merge them"
+        why = MERGED
     raise _damaged(path, number, f"{why}: {shorten(one)}")
 
 
@@ -120,6 +126,7 @@ def write(path: Path, recording: Recording) -> None:
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
             file.write(line(recording.header) + "\n")
             file.writelines(calls)
+            file.write(END + "\n")
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -169,7 +176,7 @@ def _header(path: Path, first: str) -> dict[str, Any]:
         header: dict[str, Any] = json.loads(first)
         found = header["promptlab"]
     except (ValueError, KeyError, TypeError) as error:
-        why = "two branches have changed it, and git could not merge them"
+        why = MERGED
         if not first.startswith(CONFLICT):
             why = f"expected a header that says who answered, found {shorten(first)}"
         raise _damaged(path, 1, why) from error
@@ -182,7 +189,13 @@ def _header(path: Path, first: str) -> dict[str, Any]:
 
 
 def _damaged(path: Path, number: int, why: str) -> RecordingError:
-    return RecordingError(
-        f"{path}, line {number}: {why}. Take the file whole from one commit (git checkout COMMIT -- FILE), "
-        f"then pytest --live-changed records what it lacks"
-    )
+    if path.suffix == ".journal":
+        advice = "Delete it: its calls are made again"
+    elif why.startswith(MERGED):
+        advice = "Take either side (git checkout --ours -- FILE), then pytest --live-changed records the rest"
+    else:
+        advice = (
+            "Take the file whole from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
+            "records what it lacks; or pytest --live replaces it"
+        )
+    return RecordingError(f"{path}, line {number}: {why}. {advice}")

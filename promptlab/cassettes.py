@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -88,7 +89,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
     Attributes:
         recording: what the file held when it was opened.
         played: keys of the calls that were answered, recorded ones and new ones.
-        notes: what people should know about what was recorded, a sentence each.
+        resumed: how many replies were kept from a run that did not end.
     """
 
     def __init__(self, path: str, *, mode: Mode, record_with: str, **config: Any) -> None:
@@ -96,10 +97,19 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         self.mode, self.record_with = mode, record_with
         self.recording = Recording()
         self.played: set[str] = set()
-        self.notes: list[str] = []
+        self.resumed = 0
+        self._notes: list[str] = []
+        self._masked: Counter[str] = Counter()  # how many calls have what looks like a key, by place
         self._calls: dict[str, str] = {}  # what can be played: the line of each call, by its key
         self._journal: Journal | None = None
         self._credentials = secrets.kept() if mode in RECORDING else ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know about this recording, a sentence each."""
+        places = ", ".join(f"{place} of {count} calls" for place, count in sorted(self._masked.items()))
+        masked = [f"{self._path}: what looks like a key was stored masked, in {places}"] if places else []
+        return [*self._notes, *masked]
 
     @property
     def orphans(self) -> int:
@@ -119,6 +129,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
             return True
         if self.mode not in RECORDING:
             raise CassetteMiss(self._path, self.record_with, empty=not self._calls)
+        self._refuse_credentials({"body": json.loads(request.body or b"null")}, "call.request", request)
         return False
 
     def play_response(self, request: VcrRequest) -> dict[str, Any]:
@@ -135,19 +146,18 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         if self._journal is None:
             raise RecordingError(f"{self._path}: was closed while a call was under way")
         entry = vcr_forms.entry_of(request, *answer)
-        self._refuse_credentials(entry, request)
+        self._refuse_credentials(entry, "call", request)
         one = secrets.masked(whole := cassette_file.line(entry))
         if one != whole:
-            found = ", ".join(
+            self._masked.update(
                 place for place, text in secrets.places(entry, "call") if secrets.SHAPES.search(text)
             )
-            self.notes.append(f"{self._path}: what looks like a key was stored masked, in {found}")
         self._journal.append(one)
         self._calls[vcr_forms.key_of(request)] = one
         self.played.add(vcr_forms.key_of(request))
 
-    def _refuse_credentials(self, entry: Entry, request: VcrRequest) -> None:
-        found = secrets.credential_in(entry, "call", request.headers, self._credentials)
+    def _refuse_credentials(self, entry: Entry, path: str, request: VcrRequest) -> None:
+        found = secrets.credential_in(entry, path, request.headers, self._credentials)
         if found is not None:
             place, name = found
             raise RecordingError(
@@ -177,18 +187,33 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def _load(self) -> None:
         """Load the recording and, while calls are made, take up the journal."""
-        self.recording = self._persister.load_cassette(Path(self._path), self._serializer)
+        try:
+            self.recording = self._persister.load_cassette(Path(self._path), self._serializer)
+        except RecordingError as error:
+            if self.mode != "live":
+                raise
+            self._notes.append(f"a recording that could not be read is replaced: {error}")
         if self.mode != "live":
             self._calls |= self.recording.calls
         if self.mode in RECORDING:
-            self._journal = Journal(Path(self._path + JOURNAL))
-            if self._journal.torn:
-                self.notes.append(f"{self._journal.path}: its last line was cut off, that call is made again")
-            try:
-                self._calls |= cassette_file.index(self._journal.path, self._journal.lines)
-            except RecordingError:
-                self.close()
-                raise
+            self._take_up(Journal(Path(self._path + JOURNAL)))
+        elif Path(self._path + JOURNAL).exists():
+            self._notes.append(
+                f"{self._path}{JOURNAL} holds a recording that did not end and is not replayed: "
+                f"the command that records goes on with it; to be rid of it, delete it"
+            )
+
+    def _take_up(self, journal: Journal) -> None:
+        self._journal = journal
+        if journal.torn:
+            self._notes.append(f"{journal.path}: its last line was cut off, that call is made again")
+        try:
+            kept = cassette_file.index(journal.path, journal.lines)
+        except RecordingError:
+            self.close()
+            raise
+        self._calls |= kept
+        self.resumed = len(kept)
 
     def _save(self, force: bool = False) -> None:
         """Do nothing at vcrpy's word; see `keep`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = cassettes.add_subparsers(required=True)
 
     verify = commands.add_parser("verify", help="check files: structure, order, provenance, secrets")
-    verify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    verify.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="a recording, or a folder of them"
+    )
     verify.set_defaults(run=_verify)
 
     export = commands.add_parser("export", help="write a file as vcrpy's own YAML")
@@ -24,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("--base-url", default="https://api.anthropic.com", help="the server to name in it")
     export.set_defaults(run=_export)
 
-    prune = commands.add_parser("prune", help="replay tests and drop the recorded calls they do not ask for")
+    prune = commands.add_parser(
+        "prune", help="replay tests (arguments are pytest's) and drop the recorded calls they do not ask for"
+    )
     prune.set_defaults(run=_prune)
 
     known, others = parser.parse_known_args(arguments)
@@ -40,11 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.archive import problems
+    from promptlab.archive import problems, recordings
 
-    found = [problem for path in known.files for problem in problems(path)]
+    files = [path for given in known.files for path in (recordings(given) if given.is_dir() else [given])]
+    found = [problem for path in files for problem in problems(path)]
     sys.stdout.writelines(f"{problem}\n" for problem in found)
-    sys.stdout.write(f"{len(known.files)} checked, {len(found)} problems\n")
+    sys.stdout.write(f"{len(files)} checked, {len(found)} problems\n")
     return 1 if found else 0
 
 
@@ -56,6 +62,5 @@ def _export(known: argparse.Namespace, _: list[str]) -> int:
 
 
 def _prune(_: argparse.Namespace, others: list[str]) -> int:
-    import pytest
-
-    return int(pytest.main(["--promptlab-prune", *others]))
+    # In a process of its own, where pytest is the first to load the plugin and can rewrite its asserts.
+    return subprocess.call([sys.executable, "-m", "pytest", "--promptlab-prune", *others])  # noqa: S603 - the user's own

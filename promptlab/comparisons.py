@@ -206,7 +206,8 @@ def _lines(one: Comparison) -> Iterator[str]:
     low, high, sure = f"{found.low:+.3f}", f"{found.high:+.3f}", f"{100 * one.confidence:.3g}%"
     yield f"  the true difference lies between {low} and {high}; each end holds with {sure} confidence"
     if not found.bootstrap:
-        yield f"  with {flips} flips, under {FEW}, that is the difference in accuracy (score interval)"
+        why = f"under {FEW}" if flips < FEW else "in whole labels"
+        yield f"  with {flips} flips, {why}, that is the difference in accuracy (score interval)"
     each = "; ".join(
         f"{label}: {fixed} fixed, {broken} broken" for label, (fixed, broken) in one.by_label.items()
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 FEW = 10  # with fewer mistakes than this, most resamples look alike and a bootstrap is too narrow
+ALIKE = 1e-9  # a standard deviation below it is rounding
 
 Table = tuple[tuple[int, ...], ...]
 
@@ -69,7 +70,7 @@ class Intervals:
 def intervals(table: Table) -> Intervals:
     """Compute the intervals of all figures that a table of counts gives.
 
-    With fewer than ten mistakes the macro F1 has the interval of the accuracy, moved to where the macro
+    With fewer than ten mistakes, or where all resamples agree, the macro F1 has the interval of the accuracy, moved to where the macro
     F1 is; F1 has one by way of TP / (TP + FP + FN), a share of which it is a function.
     """
     import numpy
@@ -80,7 +81,7 @@ def intervals(table: Table) -> Intervals:
     point = f1_of(numpy.asarray([table]))[0]
     n, right = sum(map(sum, table)), sum(row[i] for i, row in enumerate(table))
     accuracy = wilson(right, n)
-    if n - right < FEW:
+    if n - right < FEW or macro_f1.std() < ALIKE:
         shift = float(point.mean()) - right / n
         whole = Interval(max(0.0, accuracy.low + shift), min(1.0, accuracy.high + shift))
     else:
@@ -98,7 +99,7 @@ def _of_label(table: Table, i: int, f1s: numpy.ndarray) -> LabelIntervals:
     hit, support, said = table[i][i], sum(table[i]), sum(row[i] for row in table)
     involved = support + said - hit
     jaccard = wilson(hit, involved)
-    few = involved - hit < FEW
+    few = involved - hit < FEW or f1s.std() < ALIKE
     f1 = Interval(*(2 * end / (1 + end) for end in jaccard)) if few else percentiles(f1s)
     return LabelIntervals(wilson(hit, said), wilson(hit, support), f1)
 

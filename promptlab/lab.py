@@ -72,6 +72,7 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
+        __tracebackhide__ = True
         refuse_unknown(settings, steps, "lab.optimize")
         task = self._as_recorded(task, name)
         settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
@@ -111,6 +112,8 @@ class Lab:
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that does it.
         """
+        __tracebackhide__ = True
+        refuse_unknown(settings, evaluate_async, "lab.evaluate")
         scored = prompts.prompt_of(prompt)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
 
@@ -121,7 +124,6 @@ class Lab:
             notice = task.notice(split)
             return [*lines.evaluation(result), *([f"note: {notice}"] if notice else [])]
 
-        refuse_unknown(settings, evaluate_async, "lab.evaluate")
         name = name or f"evaluate-{split}"
 
         def planned(cassette: cassettes.IndexedCassette) -> str:
@@ -141,6 +143,7 @@ class Lab:
         planned: Callable[[cassettes.IndexedCassette], str],
     ) -> T:
         """Do the work unless this session has; what it raised is remembered and raised again."""
+        __tracebackhide__ = True
         path = self.cassette(task, name)
         asked = repr((task, task.data_hash, settings))
         if path not in self._done:
@@ -155,7 +158,7 @@ class Lab:
                 f"give one of them a name of its own, lab...(..., name='...')"
             )
         if isinstance(outcome, PromptlabError):
-            raise outcome.with_traceback(None)  # the message says it all
+            raise outcome.with_traceback(None) from None  # the message says it all
         if isinstance(outcome, Exception):
             raise outcome
         self.figures |= lines.figures(f"{task.name}.{name}", outcome)
@@ -174,7 +177,8 @@ class Lab:
         try:
             with self._closed(settings), recording as cassette:
                 if self._makes_calls:
-                    self.announce(f"promptlab: {title}: {planned(cassette)}")
+                    told = lines.resumed(planned(cassette), cassette.resumed)
+                    self.announce(f"promptlab: {title}: {told}")
                 try:
                     outcome = synchronous(work)()
                 finally:
@@ -183,8 +187,7 @@ class Lab:
         except Exception as error:
             return error
         if not self._makes_calls and cassette.orphans:
-            told = "recorded calls were not asked for: promptlab cassettes prune drops them"
-            self.summary.append((title, [f"{cassette.orphans} {told}"]))
+            self.summary.append((title, [lines.orphans(cassette.orphans, pruned=self.mode == "prune")]))
         return outcome
 
     def _show(self, title: str, path: Path, outcome: Run | Evaluation, told: Iterable[str]) -> None:

@@ -55,6 +55,9 @@ class Client:
     async def __aenter__(self) -> Client:
         import anthropic
 
+        key = self._api_key or os.environ.get("ANTHROPIC_API_KEY") or ""
+        if key != key.strip():  # the transport would refuse it in words about the connection
+            raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: set it without")
         self._sdk = anthropic.AsyncAnthropic(api_key=self._api_key, max_retries=0, timeout=TIMEOUT)
         return self
 
@@ -145,7 +148,7 @@ class Client:
         if model.base_url is None:
             return self._sdk
         key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
-        if key is None and is_loopback(urlsplit(model.base_url).hostname or ""):
+        if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
             key = ANY_KEY
         return self._sdk.with_options(base_url=model.base_url, api_key=key)
 

@@ -2,7 +2,7 @@
 
 The difference of a metric is bootstrapped in pairs within gold labels: of each gold label as many pairs
 of answers are drawn as it has (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
-With few flips most resamples look alike; then the difference in accuracy has a score interval (Tango,
+With few flips most resamples look alike, and with flips that fill a label all do; then the difference in accuracy has a score interval (Tango,
 Statistics in Medicine 17, 1998, 891-908).
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from promptlab.intervals import FEW, RESAMPLES, Interval
+from promptlab.intervals import ALIKE, FEW, RESAMPLES, Interval
 
 if TYPE_CHECKING:
     import numpy
@@ -93,13 +93,13 @@ def difference(table: Table, confidence: float = CONFIDENCE) -> Difference:
     """Estimate a difference; each end of its interval is a one-sided bound of its own."""
     import numpy
 
-    if table.fixed + table.broken < FEW:
+    draws = _draws(table) if table.fixed + table.broken >= FEW else None
+    if draws is None or draws.std() < ALIKE:
         point = (table.fixed - table.broken) / table.n
         error = math.sqrt((table.fixed + table.broken) / table.n - point**2) / math.sqrt(table.n)
         low, high = tango(table.fixed, table.broken, table.n, confidence)
         p = 1 - NormalDist().cdf(abs(_score(0.0, table.fixed, table.broken, table.n)))
         return Difference("accuracy", point, low, high, error, p, bootstrap=False)
-    draws = _draws(table)
     error = float(draws.std(ddof=1))
     low, high = numpy.percentile(draws, [100 * (1 - confidence), 100 * confidence])
     ends = ((draws <= 0).sum(), (draws >= 0).sum())

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if len(asked) > 1:
         raise pytest.UsageError(f"{' and '.join(asked)} exclude one another: leave out all but one")
     if asked and config.getoption("numprocesses", None):
-        raise pytest.UsageError(f"{asked[0]} takes one process: leave out -n of pytest-xdist")
+        raise pytest.UsageError(f"{asked[0]} takes one process: leave out -n of pytest-xdist, or add -n0")
     count = config.getoption("promptlab_live_verify")
     if count is not None and count < 1:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
@@ -142,8 +142,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.getoption("promptlab_prune") and LAB in session.config.stash:
         unasked = session.config.stash[LAB].unasked()
-        told = [f"{path}: no test of this session asked for it" for path in unasked]
-        session.config.stash[SUMMARY].append(("prune", told or ["every recording was asked for"]))
+        told = [
+            f"{path}: kept, though no test of this session opened it; if none does, delete it"
+            for path in unasked
+        ]
+        session.config.stash[SUMMARY].append(("prune", told or ["every recording was opened by a test"]))
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["promptlab"] = session.config.stash[SUMMARY]
 

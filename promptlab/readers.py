@@ -74,7 +74,8 @@ def _text_of(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}{where}") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import os
 import re
@@ -16,18 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-MASK = "[masked]"
 SHORTEST = 8  # characters; anything shorter is found in innocent text
 
 #: Keys as their issuers write them: Anthropic, OpenAI and others, GitHub, Slack, AWS, Google, JWT, PEM.
 SHAPES = re.compile(
-    r"sk-[A-Za-z0-9_-]{20,}"
+    r"(?<![A-Za-z0-9])(?:sk-[A-Za-z0-9_-]{20,}"
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}"
     r"|AIza[A-Za-z0-9_-]{30,}"
+    r"|hf_[A-Za-z0-9]{30,}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]*(?:-----END [A-Z ]*PRIVATE KEY-----)?)"
 )
 
 #: Request headers that say nothing secret; each other one may be a credential.
@@ -39,11 +40,22 @@ HARMLESS = re.compile(
 SECRET_NAME = re.compile(
     r"key|token|secret|password|credential|assertion|authorization|cookie", re.IGNORECASE
 )
+#: Variables of other tools that hold a credential: OPENAI_API_KEY, HF_TOKEN, DB_PASSWORD.
+ENDS_SECRET = re.compile(
+    r"(?:^|_)(?:API_?KEY|SECRET(?:_KEY)?|ACCESS_KEY|TOKEN|PASSWORD|PASSWD)$", re.IGNORECASE
+)
 
 
 def masked(text: str) -> str:
-    """Replace everything that has the shape of a key; the text of a JSON document stays one."""
-    return SHAPES.sub(MASK, text)
+    """Replace everything that has the shape of a key; the text of a JSON document stays one.
+
+    What stands in its place tells two keys apart, so that texts that differ in nothing else stay different.
+    """
+    return SHAPES.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    return f"[masked {hashlib.blake2b(found[0].encode('utf-8', 'replace'), digest_size=4).hexdigest()}]"
 
 
 def places(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -69,7 +81,7 @@ def credential_in(
     """
     texts = list(places(value, path))
     whole = "\n".join(text for _, text in texts)  # one search through all of it is nearly always enough
-    for name, secret in (*_sent(headers), *others):
+    for name, secret in (*others, *_sent(headers)):
         forms = [form for form in _forms(secret) if form in whole] if len(secret) >= SHORTEST else ()
         for place, text in texts if forms else ():
             if any(form in text for form in forms):
@@ -88,6 +100,7 @@ def kept() -> tuple[tuple[str, str], ...]:
     names = ("ANTHROPIC_", "CLAUDE_")
     found = {name: value for name, value in os.environ.items() if name.startswith(names)}
     known = [(name, value) for name, value in found.items() if SECRET_NAME.search(name)]
+    known += [pair for pair in os.environ.items() if pair[0] not in found and ENDS_SECRET.search(pair[0])]
     for one in found.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
         name, _, value = one.partition(":")
         if not HARMLESS.fullmatch(name.strip()):

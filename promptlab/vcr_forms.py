@@ -14,6 +14,7 @@ from vcr.serializers import yamlserializer
 
 from promptlab import cassette_file, entries
 from promptlab.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, allowed
+from promptlab.errors import RecordingError
 
 
 def key_of(request: VcrRequest) -> str:
@@ -71,6 +72,8 @@ def response_of(headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]
 
 def export(path: Path, target: Path, base_url: str) -> int:
     """Write a recording as vcrpy's own YAML, for tools that read that; return the number of calls."""
+    if not path.exists():
+        raise RecordingError(f"{path}: there is no such file")
     calls = [json.loads(one) for one in cassette_file.read(path).calls.values()]
     requests = [
         VcrRequest(

@@ -75,7 +75,9 @@ async def verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
         if new.label != old.label:
             said = f"{old.label or old.missing} -> {new.label or new.missing}"
             changed.append(f"  {one.task.name}, prompt {one.prompt.id}, example {old.example.id}: {said}")
-    share = len(changed) / max(len(chosen), 1)
+    if not chosen:
+        return ["no recorded answers were replayed, so none was asked again"]
+    share = len(changed) / len(chosen)
     return [
         f"{len(chosen)} of {len(recorded)} recorded answers asked again: {len(changed)} labels changed, "
         f"a share of {wilson(len(changed), len(chosen)).around(share)}",

@@ -14,7 +14,7 @@ import vcr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptlab import archive, cassette_file, cassettes, cli, entries, vcr_forms
+from promptlab import archive, cassette_file, cassettes, cli, entries, secrets, vcr_forms
 from promptlab.errors import CassetteMiss, ModelError, RecordingError
 from promptlab.models import Client
 from promptlab.records import Request
@@ -211,7 +211,8 @@ def test_headers_ids_and_signatures_are_dropped_and_listed(tmp_path, monkeypatch
     text = path.read_text()
     for secret in [*SECRETS.values(), *RESPONSE_SECRETS.values(), "msg_id", "signed", "sk-not", "127.0.0.1"]:
         assert secret not in text
-    header, entry = map(json.loads, text.splitlines())
+    header, entry, end = map(json.loads, text.splitlines())
+    assert {"promptlab": "end"} == end
     assert list(cassette_file.DROPPED) == header["dropped"]
     assert {"anthropic-version", "content-type"} == set(entry["request"]["headers"])
     assert {"content-type"} == set(entry["response"]["headers"])
@@ -241,7 +242,8 @@ BROKEN = {
     "an empty line": (HEADER + f"{CALL}\n\n", "line 3: Expecting value"),
     "two branches merged": (HEADER + f"<<<<<<< HEAD\n{CALL}\n", "line 2: two branches have changed it"),
     "two headers merged": ("<<<<<<< HEAD\n" + HEADER, "line 1: two branches have changed it"),
-    "a call twice": (HEADER + f"{CALL}\n{CALL}\n", "line 3: asks what line 2 asks"),
+    "a call twice": (HEADER + f"{CALL}\n{CALL}\n", "line 3: holds the same call as line 2"),
+    "cut at the end of a line": (HEADER + f"{CALL}\n", "line 3: the file was cut off"),
     "a call without an answer": (HEADER + '{"request": {"body": {"a": 1}}}\n', "line 2: not a call"),
     "a newer format": ('{"promptlab": 2}\n', "line 1: format 2, this version of promptlab reads format 1"),
     "something else": ('{"a": 1}\n', "line 1: expected a header"),
@@ -447,13 +449,61 @@ def test_what_looks_like_a_key_is_stored_masked_and_still_replays(tmp_path, key)
             ask(server.url, [f"what is {key}?"])
     assert key not in path.read_text().replace("\\n", "\n")
     (note,) = cassette.notes
-    assert (
-        "stored masked, in call.request.body.messages[0].content, call.response.body.content[0].text" in note
-    )
+    asked, answered = "call.request.body.messages[0].content", "call.response.body.content[0].text"
+    assert f"stored masked, in {asked} of 1 calls, {answered} of 1 calls" in note
     assert key not in note
     (again,) = replayed(path, server.url, [f"what is {key}?"])
-    assert "is [masked] a key?" == again.text
+    assert re.fullmatch(r"is \[masked [0-9a-f]{8}\] a key\?", again.text)
     assert [] == list(archive.problems(path))
+
+
+def test_texts_that_differ_in_a_key_alone_are_two_calls(tmp_path):
+    path, keys = tmp_path / "run.jsonl", [f"sk-{'a1B2' * 8}{n}" for n in range(3)]
+    with serving(echo) as server:
+        live = recorded(path, server.url, [f"what is {key}?" for key in keys])
+        assert 3 == len(server.bodies)
+    again = replayed(path, server.url, [f"what is {key}?" for key in keys])
+    assert 3 == len({reply.text for reply in again}) == len({reply.text for reply in live})
+
+
+@pytest.mark.parametrize("word", [
+    "risk-management-framework-for-small-firms", "task-oriented-dialogue-systems-2024", "desk-to-bed-in-ten-minutes",
+])  # fmt: skip
+def test_a_word_is_no_key(word):
+    assert word == secrets.masked(word)
+
+
+def test_a_credential_is_refused_before_it_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", CREDENTIAL)
+    with serving(echo) as server:
+        with pytest.raises(RecordingError, match=r"call\.request\.body.* that of HF_TOKEN"):
+            recorded(tmp_path / "run.jsonl", server.url, [CREDENTIAL])
+        assert not server.bodies
+
+
+def test_live_replaces_a_recording_that_cannot_be_read(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text("")
+    with serving(echo) as server:
+        with cassettes.use(path, mode="live", record_with="") as cassette:
+            ask(server.url, ["one"])
+    assert "could not be read is replaced" in cassette.notes[0]
+    assert 1 == len(replayed(path, server.url, ["one"]))
+
+
+def test_a_recording_that_did_not_end_is_told_of(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, ["one"])
+        with contextlib.suppress(RuntimeError):
+            with cassettes.use(path, mode="live", record_with=""):
+                ask(server.url, ["two"])
+                raise RuntimeError
+        with cassettes.use(path, mode="replay", record_with="") as cassette:
+            ask(server.url, ["one"])
+        assert "run.jsonl.journal holds a recording that did not end and is not replayed" in cassette.notes[0]
+        with cassettes.use(path, mode="live", record_with="") as cassette:
+            assert 1 == cassette.resumed
 
 
 ASKED = ("model", "system", "messages", "metadata", "a name", "a list", "query", "path")
@@ -540,7 +590,7 @@ def test_a_recording_that_was_just_made_has_no_problems(tmp_path):
 
 
 DAMAGE = {
-    "out of order": (lambda lines: [lines[0], *lines[:0:-1]], "line 3: out of order"),
+    "out of order": (lambda lines: [lines[0], *lines[-2:0:-1], lines[-1]], "line 3: out of order"),
     "no provenance": (lambda lines: ['{"promptlab": 1}', *lines[1:]], "line 1: answered_by is None"),
     "another model": (
         lambda lines: [lines[0].replace("synthetic", "claude"), *lines[1:]],

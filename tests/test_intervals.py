@@ -48,6 +48,12 @@ def test_every_resample_has_as_many_examples_of_each_label(table, seed):
     assert (resample(table, 20, seed=seed) == drawn).all()
 
 
+def test_answers_that_are_all_alike_are_no_certainty():
+    low, high = intervals(((10, 0, 0), (10, 0, 0))).macro_f1
+    assert low <= 1 / 3 <= high
+    assert high - low > 0.3
+
+
 def test_rows_can_be_drawn_in_other_numbers():
     drawn = resample(((5, 5, 0), (0, 9, 1)), 10, sizes=(7, 30))
     assert (drawn.sum(axis=2) == (7, 30)).all()

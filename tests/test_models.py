@@ -125,6 +125,18 @@ def test_a_missing_credential_is_named_before_anything_is_sent():
         reachable(Model("claude-haiku-5-5"))
 
 
+def test_a_credential_with_a_line_end_is_named(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key\n")
+    with pytest.raises(ModelError, match="ANTHROPIC_API_KEY begins or ends with white space"):
+        reachable(Model("claude-haiku-5-5"))
+
+
+def test_an_empty_credential_is_none_on_loopback(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
+    with serving(echo) as server:
+        reachable(model(server.url))
+
+
 def test_a_server_without_a_list_of_models_is_reachable():
     with serving(echo) as server:
         reachable(model(server.url))

@@ -179,6 +179,12 @@ def test_a_detectable_difference_is_detected_as_often_as_it_says():
         assert 0.8 == pytest.approx(shown.mean(), abs=0.01)
 
 
+def test_flips_of_whole_labels_are_no_certainty():
+    found = difference(Table(((0, 0, 1, 12), (1, 0, 1, 12)), 2))
+    assert not found.bootstrap
+    assert found.low < 0 < found.high
+
+
 def test_more_examples_show_smaller_differences():
     assert detectable(100, 0.15) > detectable(400, 0.15) > detectable(400, 0.05) > 0
     assert detectable(10, 0.05) is None

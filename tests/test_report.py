@@ -144,6 +144,24 @@ def test_a_browser_shows_hostile_text_as_text(tmp_path):
     assert "{{ 7 * 7 }}" in document
 
 
+def test_a_page_shows_no_key(tmp_path, run):
+    key = "sk-" + "a1B2" * 9
+    (row, *others) = run.test.rows
+    told = replace(row, example=replace(row.example, text=f"what is {key}?"))
+    page.write(tmp_path / "page.html", replace(run.test, rows=(told, *others)), "")
+    assert key not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "what is [masked " in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_browser_shows_flips_side_by_side(tmp_path, run):
+    path = tmp_path / "page.html"
+    path.write_text(page.render(run, "recorded"), encoding="utf-8")
+    document = opened(path)
+    assert run.comparison.fixed
+    assert f"{len(run.comparison.fixed)} fixed</summary>" in document
+    assert html.escape(str(run.comparison).splitlines()[0]) in document
+
+
 def test_a_browser_shows_a_run(tmp_path, run):
     path = tmp_path / "page.html"
     path.write_text(page.render(run, "recorded"), encoding="utf-8")

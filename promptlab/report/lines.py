@@ -97,6 +97,17 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     yield from _aligned("<<<<>", rows)
 
 
+def resumed(planned: str, kept: int) -> str:
+    """Say what calls will be made, and how many need not be."""
+    return f"{planned}; {kept} replies are kept from a run that did not end" if kept else planned
+
+
+def orphans(count: int, *, pruned: bool) -> str:
+    """Say how many recorded calls were not asked for, and what became of them."""
+    fate = "they were dropped" if pruned else "promptlab cassettes prune drops them"
+    return f"recorded calls that were not asked for: {count}; {fate}"
+
+
 def provenance(header: Mapping[str, Any]) -> str:
     """Say who answered the recorded calls, where and when."""
     if not header:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from promptlab.evaluations import Evaluation
 from promptlab.history import Run
 from promptlab.report.lines import conclusion
+from promptlab.secrets import masked
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,7 +32,7 @@ def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
     """Write the page of a run or an evaluation, into a folder that git leaves alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n")
-    path.write_text(render(result, provenance), encoding="utf-8")
+    path.write_text(masked(render(result, provenance)), encoding="utf-8")
 
 
 @functools.cache
