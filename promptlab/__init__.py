@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from promptlab.comparisons import Comparison as Comparison
     from promptlab.comparisons import compare as compare
     from promptlab.comparisons import compare_all as compare_all
-    from promptlab.comparisons import detectable as detectable
     from promptlab.datasets import Task as Task
     from promptlab.errors import CassetteMiss as CassetteMiss
     from promptlab.errors import DataError as DataError
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from promptlab.loop import optimize as optimize
     from promptlab.loop import optimize_async as optimize_async
     from promptlab.loop import steps as steps
+    from promptlab.power import detectable as detectable
     from promptlab.prompts import load_prompt as load_prompt
     from promptlab.prompts import save_prompt as save_prompt
     from promptlab.readers import from_dataframe as from_dataframe
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "comparisons": ("Comparison", "compare", "compare_all", "detectable"),
+    "comparisons": ("Comparison", "compare", "compare_all"),
     "datasets": ("Task",),
     "errors": ("CassetteMiss", "DataError", "ModelError", "NetworkBlocked", "PromptlabError", "RewriteError"),
     "evaluations": ("Evaluation",),
     "extract": ("tagged",),
     "history": ("Iteration", "Run"),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
+    "power": ("detectable",),
     "prompts": ("load_prompt", "save_prompt"),
     "readers": ("from_dataframe", "read_csv", "read_jsonl", "read_parquet", "read_tsv"),
     "records": ("Example", "Model", "Prediction", "Prompt"),

@@ -12,11 +12,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from promptlab import paired
-from promptlab.datasets import Task
 from promptlab.errors import DataError
 from promptlab.evaluations import MARGIN, Evaluation, in_order, paired_table
 from promptlab.intervals import FEW, Interval
-from promptlab.paired import CONFIDENCE, POWER, Difference, Verdict
+from promptlab.paired import CONFIDENCE, Difference, Verdict
 from promptlab.records import Example, Prediction
 
 
@@ -112,9 +111,13 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Say what a failed assertion needs, in a line."""
-        flips = f"{len(self.fixed)} fixed, {len(self.broken)} broken"
-        off = f" ({self.difference.low:+.3f} to {self.difference.high:+.3f})" if self.difference else ""
-        return f"<Comparison {self.new.task}/{self.new.split}: {self.verdict}, {_change(self)}{off}, {flips}>"
+        what = f"{self.new.task}/{self.new.split}, {self.new.scores.n} examples, "
+        what += f"{self.base.prompt.id} -> {self.new.prompt.id}: {self.verdict}"
+        if found := self.difference:
+            name = self.new.primary_name if found.bootstrap else "accuracy"
+            sure = "" if self.confidence == CONFIDENCE else f" at {100 * self.confidence:.4g}% each"
+            what += f", {name} {found.point:+.3f} ({found.low:+.3f} to {found.high:+.3f}{sure})"
+        return f"<Comparison {what}, {len(self.fixed)} fixed, {len(self.broken)} broken>"
 
 
 def compare(
@@ -166,62 +169,71 @@ def compare_all(
     return tuple(found)
 
 
-def detectable(
-    task: Task, *, discordance: float = 0.15, split: str = "test", power: float = POWER
-) -> float | None:
-    """Return the smallest difference in accuracy that a split can show, before any call is paid.
-
-    Args:
-        task: whose split is meant.
-        discordance: share of answers expected to flip from right to wrong or back, 0 to 1.
-        split: "train", "validation" or "test".
-        power: how often a difference of that size is to be shown, 0 to 1.
-
-    Returns:
-        A share of 0 to 1; None where the split is too small to show anything at all. The formula is
-        in promptlab.paired.detectable; macro F1 moves about as much where labels are balanced.
-    """
-    if not 0 < discordance <= 1:
-        raise DataError(f"discordance is {discordance!r}, expected a share above 0, at most 1")
-    return paired.detectable(len(task.split(split)), discordance, power)
-
-
-#: What a verdict means, for someone who has to decide.
-MEANING: Mapping[Verdict, str] = {
-    "better": "the new prompt is better than the base",
-    "worse": "the new prompt is worse than the base",
-    "inconclusive": "these examples cannot tell which of the two prompts is better",
-    "unchanged": "both prompts ask exactly the same, so there is nothing to judge",
-}
-
-
 def _lines(one: Comparison) -> Iterator[str]:
-    yield f"{one.verdict}: {MEANING[one.verdict]}"
-    found, flips = one.difference, len(one.flips)
-    if found is None:
-        if flips:
-            yield f"  asked twice, {flips} of {one.new.scores.n} answers flipped by chance"
+    """Explain: the verdict, what to do about it, what changed, then the figures."""
+    if one.difference is None:
+        yield "unchanged: prompt, model and texts are the same, so there is nothing to judge"
+        if one.flips:
+            yield f"  asked twice, {len(one.flips)} of {one.new.scores.n} answers flipped by chance"
         return
-    yield f"  {_change(one)} on {one.new.scores.n} examples"
-    low, high, sure = f"{found.low:+.3f}", f"{found.high:+.3f}", f"{100 * one.confidence:.3g}%"
-    yield f"  the true difference lies between {low} and {high}; each end holds with {sure} confidence"
-    if not found.bootstrap:
-        why = f"under {FEW}" if flips < FEW else "in whole labels"
-        yield f"  with {flips} flips, {why}, that is the difference in accuracy (score interval)"
+    yield _headline(one, one.difference)
+    yield f"  safe to swap: {_safe(one)}"
     each = "; ".join(
-        f"{label}: {fixed} fixed, {broken} broken" for label, (fixed, broken) in one.by_label.items()
+        f"{label} {fixed} fixed, {broken} broken" for label, (fixed, broken) in one.by_label.items()
     )
-    yield f"  {flips} answers flipped: {len(one.fixed)} fixed, {len(one.broken)} broken ({each})"
-    shown = "" if one.no_worse else "not "
-    yield f"  no worse by {one.margin:g} or more: {shown}shown"
+    yield f"  {len(one.flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken"
+    yield f"  by true label: {each}"
+    yield from _figures(one, one.difference)
     if one.verdict == "inconclusive":
-        told = (
-            f"about {_rounded(one.needed):,} examples would" if one.needed else "no number of examples will"
-        )
-        yield f"  {told} decide it, if the difference is what it looks like here"
-    ends = f"{one.accuracy.low:+.3f} to {one.accuracy.high:+.3f}"
-    gained = one.new.accuracy - one.base.accuracy
-    yield f"  for the record: accuracy {gained:+.3f} ({ends}, Tango), McNemar's exact p = {one.mcnemar:.3f}"
+        yield f"  {_needed(one)}"
+    risk = f"{100 * (1 - one.confidence):.2g}%"
+    yield f"  plausibly: the true change lies beyond either end with a risk of {risk}"
+
+
+def _headline(one: Comparison, found: Difference) -> str:
+    where = f"{one.new.scores.n} {one.new.split} examples"
+    names = f"{one.new.prompt.id} (new)", f"{one.base.prompt.id} (base)"
+    if one.verdict == "inconclusive":
+        return f"inconclusive: {where} cannot tell whether prompt {names[0]} or {names[1]} is better"
+    kind = "" if found.bootstrap else " in accuracy"
+    said = f"{one.verdict}: on {where}, prompt {names[0]} is {one.verdict} than {names[1]}{kind}"
+    return said if found.bootstrap else f"{said}; that is {len(one.flips)} answers, so confirm it on more"
+
+
+def _safe(one: Comparison) -> str:
+    found = paired.difference(paired_table(one.base, one.new))
+    name = one.new.primary_name if found.bootstrap else "accuracy"
+    limit = f"the limit is {one.margin:g}"
+    if found.high < 0:
+        return f"no; {name} has fallen, by up to {-found.low:.3f}"
+    if found.low > 0:
+        return f"yes; {name} has risen by {found.low:.3f} or more"
+    return f"{'yes' if one.no_worse else 'not proven'}; {name} may have lost up to {-found.low:.3f}, {limit}"
+
+
+def _figures(one: Comparison, found: Difference) -> Iterator[str]:
+    ends = f"plausibly {found.low:+.3f} to {found.high:+.3f}"
+    accuracy = f"plausibly {one.accuracy.low:+.3f} to {one.accuracy.high:+.3f}"
+    if found.bootstrap:
+        yield f"  {_change(one)}, {ends}"
+        if found.metric != "accuracy":
+            yield f"  {_change(one, 'accuracy')}, {accuracy} (described, not judged)"
+    else:
+        few = f"under {FEW} answers changed" if len(one.flips) < FEW else "whole labels changed"
+        yield f"  {_change(one, 'accuracy')}, {ends} (judged: {few}, too few for a range of {one.new.primary_name})"
+        if one.new.metric != "accuracy":
+            yield f"  {_change(one)}"
+    yield f"  McNemar's exact p {one.mcnemar:.3f} (described, not judged)"
+
+
+def _needed(one: Comparison) -> str:
+    n = one.new.scores.n
+    if one.needed is None:
+        return "no difference is to be seen, so no number of examples would show one"
+    about = f"about {_rounded(one.needed):,} examples in all (here {n})"
+    if one.needed > 20 * n:
+        return f"too close to settle in practice: it would take {about}, if the change is what it looks like"
+    return f"{about} would probably settle it, if the change is what it looks like"
 
 
 def _rounded(number: int) -> int:
@@ -229,6 +241,7 @@ def _rounded(number: int) -> int:
     return round(number, 2 - len(str(number)))
 
 
-def _change(one: Comparison) -> str:
-    before, after = one.base.primary, one.new.primary
-    return f"{one.new.primary_name} {before:.3f} -> {after:.3f} ({after - before:+.3f})"
+def _change(one: Comparison, metric: str = "primary") -> str:
+    name = one.new.primary_name if metric == "primary" else metric
+    before, after = getattr(one.base, metric), getattr(one.new, metric)
+    return f"{name} {before:.3f} -> {after:.3f}: {after - before:+.3f}"

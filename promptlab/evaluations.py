@@ -120,14 +120,12 @@ class Evaluation:
         """
         claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
         if self.asks_as(base):
-            return Shown(True, f"{claim}: both ask exactly the same")
+            return Shown(True, f"{claim}: prompt, model and texts are the same")
         found = difference(paired_table(base, self))
         name = self.primary_name if found.bootstrap else "accuracy"
-        least = (
-            f"rose by more than {found.low:.3f}" if found.low > 0 else f"fell by less than {-found.low:.3f}"
-        )
         change = f"{self.primary_name} {base.primary:.3f} -> {self.primary:.3f}"
-        return Shown(found.low > -margin, f"{claim}: {change}, with 95% confidence the {name} {least}")
+        worst = f"at worst the {name} changed by {found.low:+.3f} (5% risk), and the limit is {-margin:g}"
+        return Shown(found.low > -margin, f"{claim}: {change}; {worst}")
 
     def asks_as(self, other: Evaluation) -> bool:
         """Whether no request differs: the same prompt, texts, model and parameters; servers may differ."""

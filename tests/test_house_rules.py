@@ -23,7 +23,7 @@ LADDER = [
     {"records", "extract", "network", "journal", "paired"},
     {"evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
-    {"vcr_forms", "archive", "prompts", "metrics", "comparisons"},
+    {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power"},
     {"cassettes", "snapshots", "history"},
     {"evidence", "report.lines"},
     {"proposal", "report.page"},

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from promptlab.comparisons import detectable as least_difference
 from promptlab.datasets import Task
 from promptlab.evaluations import Evaluation
 from promptlab.history import Iteration, Run, Trial
+from promptlab.power import detectable as detectable_difference
 from promptlab.records import Tally
 
 
@@ -69,7 +69,7 @@ def conclusion(run: Run) -> str:
 def detectable(task: Task, split: str = "test") -> str:
     """Say what difference between two prompts a split can show."""
     share = 0.15  # of the answers: what a rewritten prompt commonly flips
-    least = least_difference(task, discordance=share, split=split)
+    least = detectable_difference(task, discordance=share, split=split)
     shows = (
         "is too small to show any difference"
         if least is None
