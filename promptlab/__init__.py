@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from promptlab.datasets import Task as Task
     from promptlab.errors import CassetteMiss as CassetteMiss
     from promptlab.errors import DataError as DataError
+    from promptlab.errors import ExtractorError as ExtractorError
     from promptlab.errors import ModelError as ModelError
     from promptlab.errors import NetworkBlocked as NetworkBlocked
     from promptlab.errors import PromptlabError as PromptlabError
     from promptlab.errors import RewriteError as RewriteError
     from promptlab.evaluations import Evaluation as Evaluation
+    from promptlab.extract import choice as choice
+    from promptlab.extract import first_of as first_of
+    from promptlab.extract import json_field as json_field
+    from promptlab.extract import last_line as last_line
+    from promptlab.extract import phrase as phrase
     from promptlab.extract import tagged as tagged
     from promptlab.history import Iteration as Iteration
     from promptlab.history import Run as Run
@@ -45,9 +51,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "comparisons": ("Comparison", "compare", "compare_all"),
     "datasets": ("Task",),
-    "errors": ("CassetteMiss", "DataError", "ModelError", "NetworkBlocked", "PromptlabError", "RewriteError"),
+    "errors": (
+        "CassetteMiss",
+        "DataError",
+        "ExtractorError",
+        "ModelError",
+        "NetworkBlocked",
+        "PromptlabError",
+        "RewriteError",
+    ),
     "evaluations": ("Evaluation",),
-    "extract": ("tagged",),
+    "extract": ("choice", "first_of", "json_field", "last_line", "phrase", "tagged"),
     "history": ("Iteration", "Run"),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
     "power": ("detectable",),

@@ -18,6 +18,7 @@ from promptlab.extract import Extractor, Tagged
 from promptlab.paired import METRICS, Metric
 from promptlab.records import Example
 from promptlab.sampling import rank
+from promptlab.spelling import exact
 
 SPLITS = ("train", "validation", "test")
 FEWEST_PER_LABEL = 5  # examples; below, a split's F1 says nothing
@@ -139,7 +140,7 @@ def _check_settings(task: Task) -> None:
     for label in labels:
         if not label or label != label.strip():
             raise DataError(f"task {name!r}: label {label!r} is empty or has spaces around it")
-        if (twin := seen.setdefault(label.casefold(), label)) is not label or labels.count(label) > 1:
+        if (twin := seen.setdefault(exact(label), label)) is not label or labels.count(label) > 1:
             raise DataError(
                 f"task {name!r}: labels {twin!r} and {label!r} do not differ once case is ignored, "
                 f"and models do not keep case. Rename one."

@@ -21,6 +21,10 @@ class PromptlabError(Exception):
     """Base of every error promptlab raises on purpose."""
 
 
+class ExtractorError(PromptlabError):
+    """An extractor raised, or returned what is neither a label nor None."""
+
+
 class DataError(PromptlabError):
     """The examples, the labels or a prompt folder cannot be used as they are."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptlab.errors import DataError, PromptlabError
+from promptlab.extract import REASONS, Missing
 from promptlab.intervals import Interval, Intervals, intervals
 from promptlab.paired import Metric, Table, difference
 from promptlab.records import Model, Prediction, Prompt
@@ -158,6 +159,12 @@ class Evaluation:
     def without_label(self) -> float:
         """Share of predictions with no label, 0 to 1."""
         return self.scores.unlabelled / self.scores.n
+
+    @property
+    def missing(self) -> dict[Missing, float]:
+        """Share of predictions without a label, 0 to 1, by the reason; all reasons are there."""
+        found = Counter(row.missing for row in self.rows)
+        return {reason: found[reason] / self.scores.n for reason in REASONS}
 
     @property
     def intervals(self) -> Intervals:

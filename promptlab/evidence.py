@@ -78,7 +78,7 @@ def _shown(row: Prediction) -> str:
 
 def answered(row: Prediction) -> str:
     """Name what a prediction says, as the critic reads it: a label, or why there is none."""
-    return row.label or row.missing or NO_LABEL
+    return row.label or (NO_LABEL if row.missing in (None, "absent") else row.missing)
 
 
 def _written(prompt: Prompt) -> str:

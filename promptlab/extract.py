@@ -1,14 +1,20 @@
 """The syntax of a reply: from its text to a label, or None.
 
 An extractor is any function `reply -> label or None`. It need not know the labels: what it finds is
-looked up in the task's, whatever the case, and anything else counts as "outside the set".
+looked up in the task's, and case, Unicode forms, emphasis, quotes and punctuation around it play no
+part. The last answer counts, wherever it stands; two different ones in its place are none.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+from promptlab.errors import ExtractorError, shorten
+from promptlab.spelling import AROUND, exact, key_of, lines_of, mentions, normal, words_of
 
 #: reply text -> label, or None when the reply states none
 Extractor = Callable[[str], str | None]
@@ -16,23 +22,146 @@ Extractor = Callable[[str], str | None]
 #: stands for the label in an extractor's `answer_format`
 LABEL = "LABEL"
 
+#: Why a prediction has no label.
+Missing = Literal["absent", "contradictory", "outside the set", "refused", "truncated", "empty"]
+REASONS: tuple[Missing, ...] = get_args(Missing)
+
+
+class Answering:
+    """The base of the extractors: what stands in the place that decides, and whether it is one answer."""
+
+    @property
+    def answer_format(self) -> str | None:
+        """How a reply has to state the label, for the prompt; None where that differs by label."""
+        return LABEL
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return the different answers in the place that decides; two or more contradict each other."""
+        raise NotImplementedError
+
+    def state(self, label: str) -> str:
+        """Write down how a reply states a label."""
+        return (self.answer_format or LABEL).replace(LABEL, label)
+
+    def __call__(self, reply: str) -> str | None:
+        """Return the one answer; None where there is none, or more than one."""
+        found = self.answers(reply)
+        return found[0] if len(found) == 1 else None
+
 
 @dataclass(frozen=True)
-class Tagged:
+class Tagged(Answering):
     """Read the last complete <name>...</name> of a reply; see `tagged`."""
 
     name: str
 
     @property
     def answer_format(self) -> str:
-        """How a reply has to state the label, for the prompt."""
+        """The tag with a label in it."""
         return f"<{self.name}>{LABEL}</{self.name}>"
 
-    def __call__(self, reply: str) -> str | None:
-        """Return what stands in the last complete tag, or None when there is none."""
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return what stands in the last complete tag."""
+        text = normal(reply)
         # [^<]* cannot run over the next tag, so the search is linear in the length of the reply.
-        found = re.findall(rf"<{self.name}>([^<]*)</{self.name}>", reply, re.IGNORECASE)
-        return found[-1].strip() or None if found else None
+        found = list(re.finditer(rf"<\s*{self.name}\s*>([^<]*)<\s*/\s*{self.name}\s*>", text, re.IGNORECASE))
+        return _different(one[1] for one in found[-1:])
+
+
+@dataclass(frozen=True)
+class Phrase(Answering):
+    """Read the last closing sentence of a reply; see `phrase`."""
+
+    sentences: tuple[tuple[str, str], ...]
+
+    @property
+    def answer_format(self) -> str | None:
+        """The sentence, where all are alike but for the label."""
+        frames = {
+            re.sub(rf"(?<!\w){re.escape(label)}(?!\w)", LABEL, sentence) for label, sentence in self.sentences
+        }
+        return frames.pop() if len(frames) == 1 else None
+
+    def state(self, label: str) -> str:
+        """Write down the sentence for a label."""
+        return dict(self.sentences)[label]
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return the labels whose sentences stand in the last line that has one."""
+        known = [(label, words_of(sentence)) for label, sentence in self.sentences]
+        for line in reversed(lines_of(reply)):
+            words = f" {words_of(line)} "
+            if found := [label for label, sentence in known if f" {sentence} " in words]:
+                return tuple(found)
+        return ()
+
+
+@dataclass(frozen=True)
+class LastLine(Answering):
+    """Read the last line of a reply that has a word; see `last_line`."""
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return that line, or what stands behind the last colon in it."""
+        for line in reversed(lines_of(reply)):
+            if re.search(r"\w", line):
+                return _different([line.rstrip(AROUND).rpartition(":")[2]])
+        return ()
+
+
+@dataclass(frozen=True)
+class Choice(Answering):
+    """Read which label the last line that names one names; see `choice`."""
+
+    labels: tuple[str, ...]
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return the labels that line names; none where it negates one."""
+        for line in reversed(lines_of(reply)):
+            if found := mentions(line, self.labels):
+                return () if any(negated for _, negated in found) else _different(one for one, _ in found)
+        return ()
+
+
+@dataclass(frozen=True)
+class JsonField(Answering):
+    """Read a field of the last JSON object of a reply; see `json_field`."""
+
+    name: str
+
+    @property
+    def answer_format(self) -> str:
+        """An object with the field alone."""
+        return json.dumps({self.name: LABEL}, ensure_ascii=False)
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return the value that the field has last."""
+        text = "\n".join(lines_of(reply)).translate(
+            str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
+        )
+        # A string ends on its line, so an open one costs no more than that.
+        value = r""""((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'|(true|false|null|-?\d+(?:\.\d+)?)"""
+        found = list(re.finditer(rf"""["']{re.escape(normal(self.name))}["']\s*:\s*(?:{value})""", text))
+        return _different(_plain(one) for one in found[-1:])
+
+
+@dataclass(frozen=True)
+class FirstOf(Answering):
+    """Read with the first extractor that finds anything; see `first_of`."""
+
+    extractors: tuple[Answering, ...]
+
+    @property
+    def answer_format(self) -> str | None:
+        """That of the first."""
+        return self.extractors[0].answer_format
+
+    def state(self, label: str) -> str:
+        """State it as the first reads it."""
+        return self.extractors[0].state(label)
+
+    def answers(self, reply: str) -> tuple[str, ...]:
+        """Return what the first finds that finds anything."""
+        return next((found for one in self.extractors if (found := one.answers(reply))), ())
 
 
 def tagged(name: str = "label") -> Tagged:
@@ -43,3 +172,90 @@ def tagged(name: str = "label") -> Tagged:
     if not re.fullmatch(r"[A-Za-z][\w-]*", name):
         raise ValueError(f"tagged({name!r}): expected a tag name such as 'label', without < and >")
     return Tagged(name)
+
+
+def phrase(sentences: Mapping[str, str]) -> Phrase:
+    """Make an extractor for closing sentences, one for each label.
+
+    Args:
+        sentences: by label, such as {"sincere": "Therefore, in conclusion, this question is sincere."}.
+    """
+    words = {label: words_of(sentence) for label, sentence in sentences.items()}
+    for label, own in words.items():
+        for other, theirs in words.items():
+            if label != other and (not own or f" {own} " in f" {theirs} "):
+                raise ValueError(
+                    f"phrase({sentences!r}): the sentence for {label!r} stands within that for {other!r}: "
+                    f"expected sentences of which none holds another"
+                )
+    return Phrase(tuple(sentences.items()))
+
+
+def last_line() -> LastLine:
+    """Make an extractor for a label on a last line of its own, with or without "Label:" before it."""
+    return LastLine()
+
+
+def choice(labels: Sequence[str]) -> Choice:
+    """Make an extractor for labels in running text: the last line that names one decides.
+
+    Labels are whole words, the longest first: "insincere" is never "sincere". A line that negates a
+    label ("not sincere"), or names two, states none.
+    """
+    if isinstance(labels, str) or len(labels) < 2:
+        raise ValueError(f"choice({labels!r}): expected two labels or more")
+    return Choice(tuple(labels))
+
+
+def json_field(name: str = "label") -> JsonField:
+    """Make an extractor for a field of a JSON object, in a code fence or not."""
+    return JsonField(name)
+
+
+def first_of(*extractors: Answering) -> FirstOf:
+    """Make an extractor that asks several in turn: the first that finds anything decides."""
+    if not extractors:
+        raise ValueError("first_of(): expected one extractor or more")
+    return FirstOf(extractors)
+
+
+def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | None, Missing | None]:
+    """Read a reply's label, or None and why there is none.
+
+    Raises:
+        ExtractorError: the extractor raised, or returned something else than text or None.
+    """
+    try:
+        found = extract(reply)
+        several = getattr(extract, "answers", None) if found is None else None
+        contradictory = several is not None and len(several(reply)) > 1
+    except Exception as error:
+        raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
+    if found is None:
+        return None, "contradictory" if contradictory else "absent"
+    if not isinstance(found, str):
+        raise ExtractorError(
+            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
+        )
+    for key in (exact, key_of):
+        for label in labels:
+            if key(label) == key(found):
+                return label, None
+    named = {label for label, _ in mentions(normal(found), labels)}
+    return None, "contradictory" if len(named) > 1 else "outside the set"
+
+
+def _different(answers: Iterable[str]) -> tuple[str, ...]:
+    """Drop what says nothing, and of answers that read alike all but the first."""
+    return tuple({key_of(one): one.strip() for one in reversed([*answers]) if one.strip(AROUND)}.values())[
+        ::-1
+    ]
+
+
+def _plain(field: re.Match[str]) -> str:
+    """Return the value of a JSON field as text."""
+    text = next(group for group in field.groups() if group is not None)
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return text

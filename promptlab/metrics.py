@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptlab.datasets import Task
+from promptlab.errors import ExtractorError
 from promptlab.evaluations import Evaluation, LabelScores, Scores
+from promptlab.extract import read
 from promptlab.records import Example, Model, Prediction, Prompt, Reply
 
 NONE = "\0no label"  # stands for None in scikit-learn's columns; no label can hold a NUL
 
 
 def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") -> Prediction:
-    """Read the label out of a reply, or say why there is none."""
+    """Read the label out of a reply, or say why there is none; the stop reason comes first.
+
+    Raises:
+        ExtractorError: the task's extractor raised, or returned what is neither a label nor None.
+    """
     if reply.stop_reason == "refusal":
         return Prediction(example, reply, None, "refused")
     if reply.stop_reason in ("max_tokens", "model_context_window_exceeded"):
@@ -25,13 +31,12 @@ def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") 
         return Prediction(example, reply, None, "empty")
     # Some servers repeat the start of the reply that they were given, others leave it out.
     echoed = reply.text.startswith(reply_prefix)
-    found = task.extract(reply.text if echoed else reply_prefix + reply.text)
-    if found is None:
-        return Prediction(example, reply, None, "no label")
-    for label in task.labels:
-        if label.casefold() == found.strip().casefold():
-            return Prediction(example, reply, label)
-    return Prediction(example, reply, None, "outside the set")
+    text = reply.text if echoed else reply_prefix + reply.text
+    try:
+        label, missing = read(task.extract, task.labels, text)
+    except ExtractorError as error:
+        raise ExtractorError(f"task {task.name!r}, example {example.id!r}: {error}") from error
+    return Prediction(example, reply, label, missing)
 
 
 def evaluation(

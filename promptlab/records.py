@@ -9,13 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-#: Why a prediction has no label.
-Missing = Literal["no label", "outside the set", "refused", "truncated", "empty"]
+from promptlab.extract import Missing
 
 
 @dataclass(frozen=True, slots=True)

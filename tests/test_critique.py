@@ -33,7 +33,7 @@ def seen(wrong: dict[str, str | None], text: str = "because", prompt: Prompt = P
     rows = []
     for example in task().splits["train"]:
         label = wrong.get(example.id, example.label)
-        rows.append(Prediction(example, reply(text), label, None if label else "no label"))
+        rows.append(Prediction(example, reply(text), label, None if label else "absent"))
     return evaluation(task(), "train", prompt, rows)
 
 

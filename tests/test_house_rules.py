@@ -19,8 +19,9 @@ PACKAGE = Path(promptlab.__file__).parent
 
 #: A module imports only from rungs below its own.
 LADDER = [
-    {"errors", "intervals", "secrets"},
-    {"records", "extract", "network", "journal", "paired"},
+    {"errors", "intervals", "secrets", "spelling"},
+    {"extract"},
+    {"records", "network", "journal", "paired"},
     {"evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
     {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power"},

@@ -66,7 +66,7 @@ READ = {
     ("<label>food</label>", "end_turn"): ("food", None),
     ("<label>FOOD</label>", "end_turn"): ("food", None),
     ("<label>fish</label>", "end_turn"): (None, "outside the set"),
-    ("food", "end_turn"): (None, "no label"),
+    ("food", "end_turn"): (None, "absent"),
     (" \n", "end_turn"): (None, "empty"),
     ("<label>food</label> and", "max_tokens"): (None, "truncated"),
     ("", "max_tokens"): (None, "truncated"),

@@ -39,7 +39,7 @@ def run():
 
 def hostile(text: str = HOSTILE):
     rows = [
-        Prediction(replace(e, text=text, note=text), Reply(text, "end_turn", (), "m", 1, 1), e.label if n % 2 else None, "no label")
+        Prediction(replace(e, text=text, note=text), Reply(text, "end_turn", (), "m", 1, 1), e.label if n % 2 else None, "absent")
         for n, e in enumerate(task().examples[:6])
     ]  # fmt: skip
     return evaluation(task(), "test", Prompt(text, text, text, text), rows)

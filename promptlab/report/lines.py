@@ -86,6 +86,9 @@ def evaluation(result: Evaluation) -> Iterator[str]:
         f"macro F1 {scores.macro_f1:.3f} ({off.macro_f1}), accuracy {scores.accuracy:.3f} ({off.accuracy}), "
         f"without a label {result.without_label:.3f} ({off.without_label}), 95% intervals"
     )
+    reasons = [f"{reason} {share:.3f}" for reason, share in result.missing.items() if share]
+    if reasons:
+        yield f"  without a label: {', '.join(reasons)}"
     rows = [("", "precision", "recall", "F1", "support")]
     for one, ends in zip(scores.labels, off.labels, strict=True):
         figures = (
@@ -185,6 +188,7 @@ def figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
             f"{name}.macro_f1": outcome.macro_f1,
             f"{name}.accuracy": outcome.accuracy,
             f"{name}.without_label": outcome.without_label,
+            **{f"{name}.{reason.replace(' ', '_')}": share for reason, share in outcome.missing.items()},
             f"{name}.n": outcome.scores.n,
         }
     best = outcome.history[-1].best.validation

@@ -1,0 +1,93 @@
+"""What of a text counts when a label is looked for: no case, Unicode form, emphasis or punctuation."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+#: What may stand around an answer and says nothing: white space, Markdown, quotes, punctuation.
+AROUND = " \t\r\n\f\v*_~`\"'“”„‟‘’‚«»‹›.,;:!?…()[]{}|#>-–—•。、！？；：「」『』"
+
+MARKS = 30  # combining marks in a row; no script has more, and normalizing longer runs takes squares
+
+NEGATIONS = frozenset(
+    [
+        "not",
+        "no",
+        "non",
+        "never",
+        "neither",
+        "nor",
+        "cannot",
+        "hardly",
+        "without",
+        "isnt",
+        "wasnt",
+        "doesnt",
+        "nicht",
+        "kein",
+        "keine",
+        "keinesfalls",
+        "pas",
+        "ne",
+        "jamais",
+        "nunca",
+        "não",
+        "nao",
+        "nie",
+        "ni",
+    ]
+)
+
+NEAR = 4  # words before a label in which a negation is meant for it
+
+
+def normal(text: str) -> str:
+    """Return a text in Unicode's form NFKC, without characters that show nothing."""
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= MARKS and unicodedata.category(char) != "Cf":
+            kept.append(char)
+    return unicodedata.normalize("NFKC", "".join(kept))
+
+
+def key_of(answer: str) -> str:
+    """Return what of an answer counts: no case, no emphasis, quotes or punctuation around it."""
+    return exact(normal(answer).strip(AROUND)) or exact(answer)
+
+
+def mentions(line: str, labels: Sequence[str]) -> list[tuple[str, bool]]:
+    """Find the labels that a line names as whole words, and whether each is negated."""
+    text = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", exact(line).replace("*", "").replace("`", ""))
+    known = {exact(label): label for label in labels}
+    longest = sorted(known, key=len, reverse=True)
+    pattern = rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"
+    found, end = [], 0
+    for one in re.finditer(pattern, text):
+        before = re.split(r"[.,;:!?()]", text[max(end, one.start() - 80) : one.start()])[-1]
+        near = re.findall(r"[\w'\u2019]+", before)[-NEAR:]
+        negated = any(
+            word.replace("'", "").replace("\u2019", "") in NEGATIONS or "n't" in word for word in near
+        )
+        found.append((known[one[0]], negated))
+        end = one.end()
+    return found
+
+
+def exact(text: str) -> str:
+    """Return a text without case, Unicode forms and white space that differ for nothing."""
+    return unicodedata.normalize("NFKC", " ".join(normal(text).casefold().split()))
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text in its normal form."""
+    return normal(text).splitlines()
+
+
+def words_of(text: str) -> str:
+    """Return the words of a text, one space apart."""
+    return " ".join(re.findall(r"[^\W_]+", exact(text)))
