@@ -66,6 +66,16 @@ def thorough(session: nox.Session) -> None:
     """Run what takes minutes: kills by the dozen, races, fuzzing at size."""
     install(session, "test")
     session.run("pytest", "-n2", "-m", "thorough", *session.posargs)
+    many = {"HYPOTHESIS_PROFILE": "thorough"}
+    session.run(
+        "pytest",
+        "-n2",
+        "-k",
+        "label or reply or replies or tag",
+        "tests/test_extract.py",
+        "tests/test_checks.py",
+        env=many,
+    )
 
 
 @nox.session(default=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptlab.checks import check_extractor as check_extractor
     from promptlab.comparisons import Comparison as Comparison
     from promptlab.comparisons import compare as compare
     from promptlab.comparisons import compare_all as compare_all
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "checks": ("check_extractor",),
     "comparisons": ("Comparison", "compare", "compare_all"),
     "datasets": ("Task",),
     "errors": (

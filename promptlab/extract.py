@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from promptlab.errors import ExtractorError, shorten
-from promptlab.spelling import AROUND, exact, key_of, lines_of, mentions, normal, words_of
+from promptlab.spelling import AROUND, CURLY, key_of, lines_of, mentions, normal, words_of
 
 #: reply text -> label, or None when the reply states none
 Extractor = Callable[[str], str | None]
@@ -25,6 +25,12 @@ LABEL = "LABEL"
 #: Why a prediction has no label.
 Missing = Literal["absent", "contradictory", "outside the set", "refused", "truncated", "empty"]
 REASONS: tuple[Missing, ...] = get_args(Missing)
+
+#: What may stand before a label on its line.
+BEFORE = (
+    r"^\W*(?:(?:so|thus|therefore|in conclusion|the|my|final|correct)\W+)*"
+    r"(?:answer|category|class|classification|conclusion|decision|label|result|verdict)\W*(?:\bis\b)?\W*:"
+)
 
 
 class Answering:
@@ -64,8 +70,8 @@ class Tagged(Answering):
         """Return what stands in the last complete tag."""
         text = normal(reply)
         # [^<]* cannot run over the next tag, so the search is linear in the length of the reply.
-        found = list(re.finditer(rf"<\s*{self.name}\s*>([^<]*)<\s*/\s*{self.name}\s*>", text, re.IGNORECASE))
-        return _different(one[1] for one in found[-1:])
+        found = _last(rf"<\s*{self.name}\s*>([^<]*)<\s*/\s*{self.name}\s*>", text)
+        return _different([found[1]] if found else [])
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,15 @@ class Phrase(Answering):
         return dict(self.sentences)[label]
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the labels whose sentences stand in the last line that has one."""
+        """Return the labels whose sentences stand in the last line that has one, or that names a label."""
         known = [(label, words_of(sentence)) for label, sentence in self.sentences]
+        labels = [label for label, _ in self.sentences]
         for line in reversed(lines_of(reply)):
             words = f" {words_of(line)} "
-            if found := [label for label, sentence in known if f" {sentence} " in words]:
-                return tuple(found)
+            found = [label for label, sentence in known if f" {sentence} " in words]
+            named = [label for label, _ in mentions(line, labels)]
+            if found or named:  # "... is not sincere" takes an earlier sentence back
+                return tuple(dict.fromkeys([*found, *named])) if found else ()
         return ()
 
 
@@ -101,10 +110,10 @@ class LastLine(Answering):
     """Read the last line of a reply that has a word; see `last_line`."""
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return that line, or what stands behind the last colon in it."""
+        """Return that line, without "Label:" and the like."""
         for line in reversed(lines_of(reply)):
             if re.search(r"\w", line):
-                return _different([line.rstrip(AROUND).rpartition(":")[2]])
+                return _different([re.sub(BEFORE, "", line, flags=re.IGNORECASE)])
         return ()
 
 
@@ -135,13 +144,12 @@ class JsonField(Answering):
 
     def answers(self, reply: str) -> tuple[str, ...]:
         """Return the value that the field has last."""
-        text = "\n".join(lines_of(reply)).translate(
-            str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
-        )
+        text = "\n".join(lines_of(reply))
         # A string ends on its line, so an open one costs no more than that.
         value = r""""((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'|(true|false|null|-?\d+(?:\.\d+)?)"""
-        found = list(re.finditer(rf"""["']{re.escape(normal(self.name))}["']\s*:\s*(?:{value})""", text))
-        return _different(_plain(one) for one in found[-1:])
+        field = rf"""["']{re.escape(normal(self.name))}["']\s*:\s*(?:{value})"""
+        found = _last(field, text) or _last(field, text.translate(CURLY))
+        return _different([_plain(found)] if found else [])
 
 
 @dataclass(frozen=True)
@@ -219,30 +227,10 @@ def first_of(*extractors: Answering) -> FirstOf:
     return FirstOf(extractors)
 
 
-def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | None, Missing | None]:
-    """Read a reply's label, or None and why there is none.
-
-    Raises:
-        ExtractorError: the extractor raised, or returned something else than text or None.
-    """
-    try:
-        found = extract(reply)
-        several = getattr(extract, "answers", None) if found is None else None
-        contradictory = several is not None and len(several(reply)) > 1
-    except Exception as error:
-        raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
-    if found is None:
-        return None, "contradictory" if contradictory else "absent"
-    if not isinstance(found, str):
-        raise ExtractorError(
-            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
-        )
-    for key in (exact, key_of):
-        for label in labels:
-            if key(label) == key(found):
-                return label, None
-    named = {label for label, _ in mentions(normal(found), labels)}
-    return None, "contradictory" if len(named) > 1 else "outside the set"
+def _last(pattern: str, text: str) -> re.Match[str] | None:
+    """Find the last match; the others are not kept, since a million of them take more than their time."""
+    found = deque(re.finditer(pattern, text, re.IGNORECASE), maxlen=1)
+    return found[0] if found else None
 
 
 def _different(answers: Iterable[str]) -> tuple[str, ...]:

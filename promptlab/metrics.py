@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from promptlab.datasets import Task
 from promptlab.errors import ExtractorError
 from promptlab.evaluations import Evaluation, LabelScores, Scores
-from promptlab.extract import read
+from promptlab.reading import read
 from promptlab.records import Example, Model, Prediction, Prompt, Reply
 
 NONE = "\0no label"  # stands for None in scikit-learn's columns; no label can hold a NUL

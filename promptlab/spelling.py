@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
 
 #: What may stand around an answer and says nothing: white space, Markdown, quotes, punctuation.
 AROUND = " \t\r\n\f\v*_~`\"'“”„‟‘’‚«»‹›.,;:!?…()[]{}|#>-–—•。、！？；：「」『』"
+
+#: Quotes as word processors write them, for those of JSON.
+CURLY = str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
 
 MARKS = 30  # combining marks in a row; no script has more, and normalizing longer runs takes squares
 
@@ -60,14 +64,19 @@ def key_of(answer: str) -> str:
     return exact(normal(answer).strip(AROUND)) or exact(answer)
 
 
-def mentions(line: str, labels: Sequence[str]) -> list[tuple[str, bool]]:
-    """Find the labels that a line names as whole words, and whether each is negated."""
-    text = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", exact(line).replace("*", "").replace("`", ""))
+@functools.cache
+def _whole_words(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
     known = {exact(label): label for label in labels}
     longest = sorted(known, key=len, reverse=True)
-    pattern = rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"), known
+
+
+def mentions(line: str, labels: Sequence[str]) -> list[tuple[str, bool]]:
+    """Find the labels that a line names as whole words, and whether each is negated."""
+    pattern, known = _whole_words(tuple(labels))
+    text = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", exact(line).replace("*", "").replace("`", ""))
     found, end = [], 0
-    for one in re.finditer(pattern, text):
+    for one in pattern.finditer(text):
         before = re.split(r"[.,;:!?()]", text[max(end, one.start() - 80) : one.start()])[-1]
         near = re.findall(r"[\w'\u2019]+", before)[-NEAR:]
         negated = any(
@@ -84,8 +93,8 @@ def exact(text: str) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of a text in its normal form."""
-    return normal(text).splitlines()
+    """Return the lines of a text in its normal form, without those that are empty."""
+    return [line for line in normal(text).splitlines() if line.strip()]
 
 
 def words_of(text: str) -> str:

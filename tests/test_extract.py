@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptlab.extract import tagged
+import promptlab as pl
+from promptlab.extract import LABEL
+from promptlab.reading import read
+
+LABELS = ("sincere", "insincere")
+SENTENCES = {label: f"Therefore, in conclusion, this question is {label}." for label in LABELS}
+PHRASE = pl.phrase(SENTENCES)
+EXTRACTORS = {
+    "tagged": pl.tagged("label"),
+    "phrase": PHRASE,
+    "last_line": pl.last_line(),
+    "choice": pl.choice(LABELS),
+    "json_field": pl.json_field("label"),
+    "first_of": pl.first_of(pl.json_field("label"), pl.tagged("label")),
+}
 
 CASES = {
     "<label>sincere</label>": "sincere",
@@ -13,7 +29,11 @@ CASES = {
     "Not <label>sincere</label> but <label>insincere</label>": "insincere",
     "<label>insincere</label>, and then <label>sincere": "insincere",
     "<label><label>insincere</label></label>": "insincere",
+    "< label >sincere< / label >": "sincere",
+    "\uff1clabel\uff1esincere\uff1c/label\uff1e": "sincere",
+    "<la\u200bbel>sincere</label>": "sincere",
     "<label></label>": None,
+    "<label>**</label>": None,
     "<label>sincere": None,
     "sincere": None,
     "": None,
@@ -22,14 +42,14 @@ CASES = {
 
 @pytest.mark.parametrize(("reply", "label"), CASES.items())
 def test_the_last_complete_tag_wins(reply, label):
-    assert label == tagged("label")(reply)
+    assert label == pl.tagged("label")(reply)
 
 
-@given(before=st.text(), label=st.sampled_from(["sincere", "insincere"]), after=st.text(alphabet="ab<>/ "))
+@given(before=st.text(), label=st.sampled_from(LABELS), after=st.text(alphabet="ab<>/ "))
 @example(before="<label>insincere</label>", label="sincere", after="")
 @example(before="<label>", label="sincere", after="</label>")
 def test_text_before_the_tag_changes_nothing(before, label, after):
-    assert label == tagged()(f"{before}<label>{label}</label>{after}")
+    assert label == pl.tagged()(f"{before}<label>{label}</label>{after}")
 
 
 PIECES = ["<label>", "</label>", "<", ">", "/", "sincere", "insincere", " ", "<label", "label>"]
@@ -42,12 +62,125 @@ def test_it_reads_what_stands_before_the_last_close_that_an_open_precedes(reply)
     while expected is None and (end := reply.rfind("</label>", 0, end)) >= 0:
         _, opened, inside = reply[:end].rpartition("<label>")
         if opened and "<" not in inside:
-            expected = inside.strip()
+            expected = inside.strip(" />")
             break
-    assert (expected or None) == tagged()(reply)
+    found = pl.tagged()(reply)
+    assert (expected or None) == (found and found.strip(" />"))
+
+
+READ = {
+    "phrase": {
+        SENTENCES["sincere"]: "sincere",
+        "It mocks.\n**Therefore, in conclusion, this question is _insincere_**": "insincere",
+        "therefore in conclusion this question is SINCERE": "sincere",
+        f"{SENTENCES['sincere']}\nNo, wait.\n{SENTENCES['insincere']}\nI hope this helps!": "insincere",
+        f"{SENTENCES['sincere']} {SENTENCES['insincere']}": "contradictory",
+        f"{SENTENCES['sincere']}\nTherefore, in conclusion, this question is not sincere.": "absent",
+        "Therefore, in conclusion, this question is sincere or insincere.": "contradictory",
+        "This question is sincere.": "absent",
+    },
+    "last_line": {
+        "It asks.\n\nsincere": "sincere",
+        "It asks.\n**Label:** Insincere.\n": "insincere",
+        "So, the final answer is: \u201csincere\u201d": "sincere",
+        "```\nsincere\n```": "sincere",
+        "sincere\nThat is all I can say": "outside the set",
+        "sincere or insincere": "contradictory",
+        'The text says: "sincere"': "outside the set",
+        "not sincere": "outside the set",
+        "🤔": "absent",
+    },
+    "choice": {
+        "I would say it is insincere.": "insincere",
+        "It could be insincere.\nNo: sincere!": "sincere",
+        "It is not sincere.": "absent",
+        "It isn't really sincere": "absent",
+        "It is neither sincere nor insincere": "absent",
+        "non-sincere": "absent",
+        "sincere? insincere?": "contradictory",
+        "A sincerely put question": "absent",
+        "Das ist nicht sincere": "absent",
+    },
+    "json_field": {
+        '```json\n{"why": "it asks", "label": "sincere"}\n```': "sincere",
+        '{"label": "insincere"} or rather {"label": "sincere"}': "sincere",
+        "{'label': 'sincere'}": "sincere",
+        "{\u201clabel\u201d: \u201csincere\u201d}": "sincere",
+        '{"label": "s\\u0069ncere"}': "sincere",
+        '{"label": null}': "outside the set",
+        '{"label": ["sincere", "insincere"]}': "absent",
+        '{"label": "sincere or insincere"}': "contradictory",
+        '{"label": "sinc': "absent",
+    },
+    "first_of": {
+        '{"label": "sincere"}': "sincere",
+        "<label>insincere</label>": "insincere",
+        'First <label>insincere</label>, then {"label": "sincere"}': "sincere",
+        "nothing": "absent",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "expected"),
+    [(name, reply, expected) for name, cases in READ.items() for reply, expected in cases.items()],
+)
+def test_each_form_is_read_as_a_careful_human_would(name, reply, expected):
+    label, missing = read(EXTRACTORS[name], LABELS, reply)
+    assert (label or missing) in expected
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_every_extractor_passes_the_check(name):
+    pl.check_extractor(EXTRACTORS[name], LABELS, examples=60)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_every_extractor_passes_the_check_at_size(name):
+    pl.check_extractor(EXTRACTORS[name], LABELS, examples=10_000)
+
+
+@pytest.mark.parametrize("labels", [("A", "B-1", "B"), ("not spam", "spam"), ("très bien", "bien", "非常好")])
+@pytest.mark.parametrize(
+    "make",
+    [lambda _: pl.tagged("answer"), pl.choice, lambda _: pl.json_field("a b")],
+    ids=["tagged", "choice", "json_field"],
+)
+def test_labels_may_be_letters_words_and_parts_of_each_other(labels, make):
+    pl.check_extractor(make(labels), labels, examples=40)
+
+
+@given(
+    st.sampled_from([*EXTRACTORS]), st.sampled_from(LABELS), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"])
+)
+def test_unicode_forms_play_no_part(name, label, form):
+    labels = ("é" + label, "ö-x")
+    extract = EXTRACTORS[name] if name not in ("choice", "phrase") else pl.choice(labels)
+    state = extract.state(labels[0])
+    assert labels[0] == read(extract, labels, unicodedata.normalize(form, state))[0]
+
+
+def test_a_run_of_combining_marks_costs_no_square():
+    assert "absent" == read(pl.tagged(), LABELS, "a\u0301\u0323" * 200_000)[1]
 
 
 @pytest.mark.parametrize("name", ["", "<label>", "a b", "1"])
 def test_a_name_that_is_no_tag_is_refused(name):
     with pytest.raises(ValueError, match="tag name"):
-        tagged(name)
+        pl.tagged(name)
+
+
+def test_sentences_that_hold_one_another_are_refused():
+    with pytest.raises(ValueError, match="the sentence for 'b' stands within that for 'a'"):
+        pl.phrase({"a": "It is so.", "b": "is so"})
+    with pytest.raises(ValueError, match="expected two labels or more"):
+        pl.choice("sincere")
+    with pytest.raises(ValueError, match="expected one extractor or more"):
+        pl.first_of()
+
+
+def test_a_task_takes_the_form_of_the_answer_from_its_extractor():
+    assert f"Therefore, in conclusion, this question is {LABEL}." == PHRASE.answer_format
+    assert pl.phrase({"a": "Yes.", "b": "No."}).answer_format is None
+    assert f'{{"label": "{LABEL}"}}' == pl.json_field("label").answer_format

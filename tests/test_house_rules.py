@@ -21,8 +21,9 @@ PACKAGE = Path(promptlab.__file__).parent
 LADDER = [
     {"errors", "intervals", "secrets", "spelling"},
     {"extract"},
-    {"records", "network", "journal", "paired"},
-    {"evaluations", "entries", "sampling", "readers", "profiles", "wire"},
+    {"reading", "records", "network", "journal", "paired"},
+    {"strategies"},
+    {"checks", "evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
     {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power"},
     {"cassettes", "snapshots", "history"},
