@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -74,6 +76,12 @@ def test_the_check_rejects(name):
     namespace: dict[str, str] = {}
     exec(pasted, namespace)  # it can be pasted into a test
     assert isinstance(namespace["reply"], str)
+
+
+def test_without_hypothesis_it_says_what_to_install():
+    code = "import sys; sys.modules['hypothesis'] = None; import promptlab.strategies"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'pytest-promptlab[hypothesis]'" in done.stderr
 
 
 def test_a_function_that_does_not_say_how_answers_look_is_asked():

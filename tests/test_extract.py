@@ -138,7 +138,8 @@ def test_every_extractor_passes_the_check(name):
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", EXTRACTORS)
 def test_every_extractor_passes_the_check_at_size(name):
-    pl.check_extractor(EXTRACTORS[name], LABELS, examples=10_000)
+    """Each property is tried on 10,200 replies in all, 1,700 for each extractor."""
+    pl.check_extractor(EXTRACTORS[name], LABELS, examples=1_700)
 
 
 @pytest.mark.parametrize("labels", [("A", "B-1", "B"), ("not spam", "spam"), ("très bien", "bien", "非常好")])
