@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptlab.errors import ExtractorError, shorten
+from promptlab.errors import ExtractorError, PromptlabError, shorten
 from promptlab.extract import Extractor, Missing
 from promptlab.spelling import exact, key_of, mentions, normal
 
@@ -19,6 +19,8 @@ def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | N
         found = extract(reply)
         several = getattr(extract, "answers", None) if found is None else None
         contradictory = several is not None and len(several(reply)) > 1
+    except PromptlabError:
+        raise  # such as the guard's, where an extractor reaches for the network
     except Exception as error:
         raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
     if found is None:

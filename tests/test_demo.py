@@ -80,9 +80,10 @@ def test_a_replayed_session_passes_without_a_network():
     assert "insincere: optimize" in done.stdout
 
 
+@pytest.mark.thorough
 def test_hash_seed_and_workers_change_no_byte(tmp_path):
     runs = []
-    for seed, workers in [("0", "1"), ("1", "16")]:
+    for seed, workers in [("0", "1"), ("1", "16"), ("2", "3")]:
         done = subprocess.run(
             [sys.executable, "-c", SUMMARIZE, workers, str(tmp_path / seed)],
             cwd=ROOT,
@@ -92,4 +93,4 @@ def test_hash_seed_and_workers_change_no_byte(tmp_path):
             check=True,
         )
         runs.append(json.loads(done.stdout.splitlines()[-1]))
-    assert runs[0] == runs[1]
+    assert runs[0] == runs[1] == runs[2]

@@ -7,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import promptlab as pl
+from promptlab import checks
 from promptlab.extract import LABEL
 from promptlab.reading import read
+from promptlab.spelling import AROUND
 
 LABELS = ("sincere", "insincere")
 SENTENCES = {label: f"Therefore, in conclusion, this question is {label}." for label in LABELS}
@@ -52,7 +54,7 @@ def test_text_before_the_tag_changes_nothing(before, label, after):
     assert label == pl.tagged()(f"{before}<label>{label}</label>{after}")
 
 
-PIECES = ["<label>", "</label>", "<", ">", "/", "sincere", "insincere", " ", "<label", "label>"]
+PIECES = ["<label>", "</label>", "<", ">", "/", "sincere", "insincere", "<label", "label>"]
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
@@ -62,10 +64,9 @@ def test_it_reads_what_stands_before_the_last_close_that_an_open_precedes(reply)
     while expected is None and (end := reply.rfind("</label>", 0, end)) >= 0:
         _, opened, inside = reply[:end].rpartition("<label>")
         if opened and "<" not in inside:
-            expected = inside.strip(" />")
+            expected = inside if inside.strip(AROUND) else None
             break
-    found = pl.tagged()(reply)
-    assert (expected or None) == (found and found.strip(" />"))
+    assert expected == pl.tagged()(reply)
 
 
 READ = {
@@ -130,6 +131,13 @@ def test_each_form_is_read_as_a_careful_human_would(name, reply, expected):
     assert (label or missing) in expected
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Time replies of 50 kB; those of 1 MB are timed under thorough, and in the benchmark's own check."""
+    monkeypatch.setattr(checks, "LARGEST", 50_000)
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", EXTRACTORS)
 def test_every_extractor_passes_the_check(name):
     pl.check_extractor(EXTRACTORS[name], LABELS, examples=60)
@@ -142,6 +150,7 @@ def test_every_extractor_passes_the_check_at_size(name):
     pl.check_extractor(EXTRACTORS[name], LABELS, examples=1_700)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("labels", [("A", "B-1", "B"), ("not spam", "spam"), ("très bien", "bien", "非常好")])
 @pytest.mark.parametrize(
     "make",
