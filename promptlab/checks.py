@@ -131,7 +131,7 @@ def _check_time(checked: _Checked) -> None:
     """Compare a reply with one of eight times its length, made of what may trip a search, up to 1 MB."""
     answer = checked.state(checked.labels[0])
     half = len(answer) // 2
-    for piece in (answer, answer[:half] or "a", answer[half:], *'<{" \n', "a\u0301\u0323"):
+    for piece in (answer, answer[:half] or "a", answer[half:], *'<{" \n=_', "a\u0301\u0323", "\u0f73"):
         for size in (LARGEST // 512, LARGEST // 64, LARGEST // 8):  # what is too slow shows at small sizes
             texts = tuple(piece * (n // len(piece)) for n in (size, 8 * size))
             ratio = _steepness(checked.extract, texts, best_of=1)

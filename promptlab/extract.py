@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from promptlab.spelling import AROUND, CURLY, key_of, lines_of, mentions, normal, words_of
+from promptlab.spelling import AROUND, BEFORE, CURLY, key_of, lines_of, mentions, normal, words_of
 
 #: reply text -> label, or None when the reply states none
 Extractor = Callable[[str], str | None]
@@ -25,12 +25,6 @@ LABEL = "LABEL"
 #: Why a prediction has no label.
 Missing = Literal["absent", "contradictory", "outside the set", "refused", "truncated", "empty"]
 REASONS: tuple[Missing, ...] = get_args(Missing)
-
-#: What may stand before a label on its line.
-BEFORE = (
-    r"^\W*(?:(?:so|thus|therefore|in conclusion|the|my|final|correct)\W+)*"
-    r"(?:answer|category|class|classification|conclusion|decision|label|result|verdict)\W*(?:\bis\b)?\W*:"
-)
 
 
 class Answering:
@@ -70,7 +64,7 @@ class Tagged(Answering):
         """Return what stands in the last complete tag."""
         text = normal(reply)
         # [^<]* cannot run over the next tag, so the search is linear in the length of the reply.
-        found = _last(rf"<\s*{self.name}\s*>([^<]*)<\s*/\s*{self.name}\s*>", text)
+        found = _last(rf"<\s*{self.name}(?:\s[^<>]*)?>([^<]*)<\s*/\s*{self.name}\s*>", text)
         return _different([found[1]] if found else [])
 
 
@@ -113,7 +107,7 @@ class LastLine(Answering):
         """Return that line, without "Label:" and the like."""
         for line in reversed(lines_of(reply)):
             if re.search(r"\w", line):
-                return _different([re.sub(BEFORE, "", line, flags=re.IGNORECASE)])
+                return _different([re.sub(BEFORE, "", line, count=1, flags=re.IGNORECASE)])
         return ()
 
 

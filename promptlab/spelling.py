@@ -7,11 +7,22 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-#: What may stand around an answer and says nothing: white space, Markdown, quotes, punctuation.
-AROUND = " \t\r\n\f\v*_~`\"'“”„‟‘’‚«»‹›.,;:!?…()[]{}|#>-–—•。、！？；：「」『』"
+#: What may stand around an answer and says nothing: white space, Markdown, quotes, punctuation. Signs do
+#: say something ("C#", "-1"), and so does a strike through.
+AROUND = " \t\r\n\f\v*_`\"'“”„‟‘’‚«»‹›.,;:!?…()[]{}。、！？；：「」『』"
 
 #: Quotes as word processors write them, for those of JSON.
 CURLY = str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
+
+#: What begins a line of a list, a heading or a quotation.
+LISTED = r"^\s*(?:[-+*#>|•–—]{1,6}\s+)?"
+
+#: What may stand before a label on its line.
+BEFORE = (
+    rf"{LISTED}"
+    r"(?:\W{0,9}(?:(?:so|thus|therefore|in conclusion|the|my|final|correct)\W{1,9}){0,5}"
+    r"(?:answer|category|class|classification|conclusion|decision|label|result|verdict)\W{0,9}(?:\bis\b)?\W{0,9}:)?"
+)
 
 MARKS = 30  # combining marks in a row; no script has more, and normalizing longer runs takes squares
 
@@ -53,8 +64,11 @@ def normal(text: str) -> str:
         return text
     kept, marks = [], 0
     for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
-        if marks <= MARKS and unicodedata.category(char) != "Cf":
+        category = unicodedata.category(char)
+        if category == "Cf":
+            continue
+        marks = marks + 1 if category[0] == "M" else 0
+        if marks <= MARKS:
             kept.append(char)
     return unicodedata.normalize("NFKC", "".join(kept))
 
@@ -74,14 +88,13 @@ def _whole_words(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, st
 def mentions(line: str, labels: Sequence[str]) -> list[tuple[str, bool]]:
     """Find the labels that a line names as whole words, and whether each is negated."""
     pattern, known = _whole_words(tuple(labels))
-    text = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", exact(line).replace("*", "").replace("`", ""))
+    plain = exact(line).replace("*", "").replace("`", "").replace("\u2019", "'")
+    text = re.sub(r"\w+", lambda word: word[0].strip("_"), plain)  # emphasis with underscores
     found, end = [], 0
     for one in pattern.finditer(text):
         before = re.split(r"[.,;:!?()]", text[max(end, one.start() - 80) : one.start()])[-1]
-        near = re.findall(r"[\w'\u2019]+", before)[-NEAR:]
-        negated = any(
-            word.replace("'", "").replace("\u2019", "") in NEGATIONS or "n't" in word for word in near
-        )
+        near = re.findall(r"[\w']+", before)[-NEAR:]
+        negated = any(word.replace("'", "") in NEGATIONS or "n't" in word for word in near)
         found.append((known[one[0]], negated))
         end = one.end()
     return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from promptlab.extract import LABEL
+from promptlab.spelling import key_of
 
 try:
     from hypothesis import strategies as st
@@ -133,7 +134,9 @@ def _undecided(draw: st.DrawFn, labels: Sequence[str], style: Style, before: lis
     if kind == "truncated":
         whole = "\n".join([*before, stated(style, a)])
         return Told(whole[: draw(st.integers(0, len(whole)))], None, "max_tokens")
-    answer = stated(style, a, draw(st.sampled_from(UNDECIDED)).format(a=a, b=b))
+    keys = [key_of(label) for label in labels]  # "not spam" may be a label of its own
+    shown = [text for one in UNDECIDED if key_of(text := one.format(a=a, b=b)) not in keys]
+    answer = stated(style, a, draw(st.sampled_from(shown)))
     if answer == stated(style, a):  # a sentence that shows no label cannot be negated, only contradicted
         answer += f" {stated(style, b)}"
     return Told("\n".join([*before, answer]), None)

@@ -34,6 +34,7 @@ CASES = {
     "< label >sincere< / label >": "sincere",
     "\uff1clabel\uff1esincere\uff1c/label\uff1e": "sincere",
     "<la\u200bbel>sincere</label>": "sincere",
+    '<label type="final">sincere</label>': "sincere",
     "<label></label>": None,
     "<label>**</label>": None,
     "<label>sincere": None,
@@ -89,6 +90,8 @@ READ = {
         "sincere or insincere": "contradictory",
         'The text says: "sincere"': "outside the set",
         "not sincere": "outside the set",
+        "- sincere": "sincere",
+        "~~sincere~~": "outside the set",
         "🤔": "absent",
     },
     "choice": {
@@ -96,6 +99,8 @@ READ = {
         "It could be insincere.\nNo: sincere!": "sincere",
         "It is not sincere.": "absent",
         "It isn't really sincere": "absent",
+        "I don\u2019t think this is sincere.": "absent",
+        "This can\u2019t be sincere.": "absent",
         "It is neither sincere nor insincere": "absent",
         "non-sincere": "absent",
         "sincere? insincere?": "contradictory",
@@ -171,8 +176,36 @@ def test_unicode_forms_play_no_part(name, label, form):
     assert labels[0] == read(extract, labels, unicodedata.normalize(form, state))[0]
 
 
-def test_a_run_of_combining_marks_costs_no_square():
-    assert "absent" == read(pl.tagged(), LABELS, "a\u0301\u0323" * 200_000)[1]
+LONG = {
+    "marks": "a\u0301\u0323" * 200_000,
+    "marks by decomposition": "\u0f73" * 200_000,
+    "marks between characters that show nothing": ("\u0323" + "\u0301\u0323" * 14 + "\u200b") * 10_000,
+    "underscores in a word": "x" + "_" * 400_000 + "y",
+    "white space behind an answer": "Answer" + " " * 400_000 + "x",
+    "stops behind an answer": "Answer" + "." * 400_000 + "x",
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_no_reply_takes_squares(name, extractor):
+    """There is nothing to assert: what takes squares does not come back from so many characters."""
+    read(EXTRACTORS[extractor], LABELS, LONG[name])
+
+
+@pytest.mark.parametrize(
+    ("labels", "reply", "expected"),
+    [
+        (("C", "C#"), "<label>**C#**</label>", "C#"),
+        (("C", "C#"), "<label>C#.</label>", "C#"),
+        (("1", "-1"), "<label>**-1**</label>", "-1"),
+        (("0", "1"), "<label>-1</label>", None),
+        (("A", "A-"), "<label>A-.</label>", "A-"),
+    ],
+)
+def test_signs_belong_to_a_label(labels, reply, expected):
+    assert expected == read(pl.tagged(), labels, reply)[0]
 
 
 @pytest.mark.parametrize("name", ["", "<label>", "a b", "1"])
