@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from promptlab.evaluations import Evaluation as Evaluation
     from promptlab.extract import choice as choice
     from promptlab.extract import first_of as first_of
-    from promptlab.extract import json_field as json_field
     from promptlab.extract import last_line as last_line
     from promptlab.extract import phrase as phrase
     from promptlab.extract import tagged as tagged
     from promptlab.history import Iteration as Iteration
     from promptlab.history import Run as Run
+    from promptlab.json_labels import json_field as json_field
     from promptlab.loop import evaluate as evaluate
     from promptlab.loop import evaluate_async as evaluate_async
     from promptlab.loop import optimize as optimize
@@ -63,8 +63,9 @@ _HOMES = {
         "RewriteError",
     ),
     "evaluations": ("Evaluation",),
-    "extract": ("choice", "first_of", "json_field", "last_line", "phrase", "tagged"),
+    "extract": ("choice", "first_of", "last_line", "phrase", "tagged"),
     "history": ("Iteration", "Run"),
+    "json_labels": ("json_field",),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
     "power": ("detectable",),
     "prompts": ("load_prompt", "save_prompt"),

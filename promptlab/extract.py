@@ -7,14 +7,13 @@ part. The last answer counts, wherever it stands; two different ones in its plac
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from promptlab.spelling import AROUND, BEFORE, CURLY, key_of, lines_of, mentions, normal, words_of
+from promptlab.spelling import BEFORE, alone, different, lines_of, listed, mentions, normal, words_of
 
 #: reply text -> label, or None when the reply states none
 Extractor = Callable[[str], str | None]
@@ -65,7 +64,7 @@ class Tagged(Answering):
         text = normal(reply)
         # [^<]* cannot run over the next tag, so the search is linear in the length of the reply.
         found = _last(rf"<\s*{self.name}(?:\s[^<>]*)?>([^<]*)<\s*/\s*{self.name}\s*>", text)
-        return _different([found[1]] if found else [])
+        return different([found[1]] if found else [])
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class LastLine(Answering):
         """Return that line, without "Label:" and the like."""
         for line in reversed(lines_of(reply)):
             if re.search(r"\w", line):
-                return _different([re.sub(BEFORE, "", line, count=1, flags=re.IGNORECASE)])
+                return different([re.sub(BEFORE, "", line, count=1, flags=re.IGNORECASE)])
         return ()
 
 
@@ -118,32 +117,25 @@ class Choice(Answering):
     labels: tuple[str, ...]
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the labels that line names; none where it negates one."""
-        for line in reversed(lines_of(reply)):
-            if found := mentions(line, self.labels):
-                return () if any(negated for _, negated in found) else _different(one for one, _ in found)
+        """Return the labels that line names; none where it negates one.
+
+        An answer given before on a line of its own, or another line of the same list, contradicts it.
+        """
+        lines = lines_of(reply)
+        for number in reversed(range(len(lines))):
+            found = mentions(lines[number], self.labels)
+            if any(negated for _, negated in found):
+                return ()
+            if found:
+                before = lines[number - 1 : number] if listed(lines[number], self.labels) else []
+                listed_there = [label for line in before if (label := listed(line, self.labels))]
+                answered = [] if alone(lines[number], self.labels) else self._alone(lines[:number])
+                return different([*answered, *listed_there, *(label for label, _ in found)])
         return ()
 
-
-@dataclass(frozen=True)
-class JsonField(Answering):
-    """Read a field of the last JSON object of a reply; see `json_field`."""
-
-    name: str
-
-    @property
-    def answer_format(self) -> str:
-        """An object with the field alone."""
-        return json.dumps({self.name: LABEL}, ensure_ascii=False)
-
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the value that the field has last."""
-        text = "\n".join(lines_of(reply))
-        # A string ends on its line, so an open one costs no more than that.
-        value = r""""((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'|(true|false|null|-?\d+(?:\.\d+)?)"""
-        field = rf"""["']{re.escape(normal(self.name))}["']\s*:\s*(?:{value})"""
-        found = _last(field, text) or _last(field, text.translate(CURLY))
-        return _different([_plain(found)] if found else [])
+    def _alone(self, lines: Sequence[str]) -> list[str]:
+        last = next((label for line in reversed(lines) if (label := alone(line, self.labels))), None)
+        return [last] if last else []
 
 
 @dataclass(frozen=True)
@@ -209,11 +201,6 @@ def choice(labels: Sequence[str]) -> Choice:
     return Choice(tuple(labels))
 
 
-def json_field(name: str = "label") -> JsonField:
-    """Make an extractor for a field of a JSON object, in a code fence or not."""
-    return JsonField(name)
-
-
 def first_of(*extractors: Answering) -> FirstOf:
     """Make an extractor that asks several in turn: the first that finds anything decides."""
     if not extractors:
@@ -225,19 +212,3 @@ def _last(pattern: str, text: str) -> re.Match[str] | None:
     """Find the last match; the others are not kept, since a million of them take more than their time."""
     found = deque(re.finditer(pattern, text, re.IGNORECASE), maxlen=1)
     return found[0] if found else None
-
-
-def _different(answers: Iterable[str]) -> tuple[str, ...]:
-    """Drop what says nothing, and of answers that read alike all but the first."""
-    return tuple({key_of(one): one.strip() for one in reversed([*answers]) if one.strip(AROUND)}.values())[
-        ::-1
-    ]
-
-
-def _plain(field: re.Match[str]) -> str:
-    """Return the value of a JSON field as text."""
-    text = next(group for group in field.groups() if group is not None)
-    try:
-        return str(json.loads(f'"{text}"'))
-    except ValueError:
-        return text

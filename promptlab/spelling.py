@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 #: What may stand around an answer and says nothing: white space, Markdown, quotes, punctuation. Signs do
 #: say something ("C#", "-1"), and so does a strike through.
@@ -21,7 +21,7 @@ LISTED = r"^\s*(?:[-+*#>|•–—]{1,6}\s+)?"
 BEFORE = (
     rf"{LISTED}"
     r"(?:\W{0,9}(?:(?:so|thus|therefore|in conclusion|the|my|final|correct)\W{1,9}){0,5}"
-    r"(?:answer|category|class|classification|conclusion|decision|label|result|verdict)\W{0,9}(?:\bis\b)?\W{0,9}:)?"
+    r"(?:answer|category|class|classification|conclusion|decision|label|result|verdict)(?:\W{0,9}\bis\b\W{0,9}:?|\W{0,9}:))?"
 )
 
 MARKS = 30  # combining marks in a row; no script has more, and normalizing longer runs takes squares
@@ -100,6 +100,19 @@ def mentions(line: str, labels: Sequence[str]) -> list[tuple[str, bool]]:
     return found
 
 
+def alone(line: str, labels: Sequence[str]) -> str | None:
+    """Return the label that a line holds alone, or behind "Answer:" and the like; None where there is more."""
+    key = key_of(re.sub(BEFORE, "", line, count=1, flags=re.IGNORECASE))
+    return next((label for label in labels if key_of(label) == key), None)
+
+
+def listed(line: str, labels: Sequence[str]) -> str | None:
+    """Return the label that a line begins with, if more follows, as in a list: "- sincere: 10%"."""
+    rest = exact(re.sub(LISTED, "", line, count=1)).strip(AROUND)
+    found = _whole_words(tuple(labels))[0].match(rest)
+    return _whole_words(tuple(labels))[1][found[0]] if found and rest[found.end() :].strip(AROUND) else None
+
+
 def exact(text: str) -> str:
     """Return a text without case, Unicode forms and white space that differ for nothing."""
     return unicodedata.normalize("NFKC", " ".join(normal(text).casefold().split()))
@@ -113,3 +126,10 @@ def lines_of(text: str) -> list[str]:
 def words_of(text: str) -> str:
     """Return the words of a text, one space apart."""
     return " ".join(re.findall(r"[^\W_]+", exact(text)))
+
+
+def different(answers: Iterable[str]) -> tuple[str, ...]:
+    """Drop what says nothing, and of answers that read alike all but the first."""
+    return tuple({key_of(one): one.strip() for one in reversed([*answers]) if one.strip(AROUND)}.values())[
+        ::-1
+    ]

@@ -21,7 +21,7 @@ PACKAGE = Path(promptlab.__file__).parent
 LADDER = [
     {"errors", "intervals", "secrets", "spelling"},
     {"extract"},
-    {"reading", "records", "network", "journal", "paired"},
+    {"json_labels", "reading", "records", "network", "journal", "paired"},
     {"strategies"},
     {"checks", "evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
