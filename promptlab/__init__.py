@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from promptlab.extract import choice as choice
     from promptlab.extract import first_of as first_of
     from promptlab.extract import last_line as last_line
-    from promptlab.extract import phrase as phrase
     from promptlab.extract import tagged as tagged
     from promptlab.history import Iteration as Iteration
     from promptlab.history import Run as Run
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from promptlab.loop import optimize as optimize
     from promptlab.loop import optimize_async as optimize_async
     from promptlab.loop import steps as steps
+    from promptlab.phrases import phrase as phrase
     from promptlab.power import detectable as detectable
     from promptlab.prompts import load_prompt as load_prompt
     from promptlab.prompts import save_prompt as save_prompt
@@ -63,10 +63,11 @@ _HOMES = {
         "RewriteError",
     ),
     "evaluations": ("Evaluation",),
-    "extract": ("choice", "first_of", "last_line", "phrase", "tagged"),
+    "extract": ("choice", "first_of", "last_line", "tagged"),
     "history": ("Iteration", "Run"),
     "json_labels": ("json_field",),
     "loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),
+    "phrases": ("phrase",),
     "power": ("detectable",),
     "prompts": ("load_prompt", "save_prompt"),
     "readers": ("from_dataframe", "read_csv", "read_jsonl", "read_parquet", "read_tsv"),

@@ -7,13 +7,16 @@ part. The last answer counts, wherever it stands; two different ones in its plac
 
 from __future__ import annotations
 
+import html
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from promptlab.spelling import BEFORE, alone, different, lines_of, listed, mentions, normal, words_of
+from promptlab.answer_lines import BEFORE, RECANTED, UNCHECKED, alone, announces, last_sentences
+from promptlab.naming import Named, listed, named, open_ended, rejected
+from promptlab.spelling import different, key_of, lines_of, normal
 
 #: reply text -> label, or None when the reply states none
 Extractor = Callable[[str], str | None]
@@ -48,9 +51,14 @@ class Answering:
         return found[0] if len(found) == 1 else None
 
 
+#: What may stand within a tag beside a label: other tags that only dress it, and signs that open none.
+WITHIN = r"[^<]|<(?=[=\d\s])|</?(?:b|i|em|strong|u|code|span|p|mark)(?:\s[^<>]*)?>|<!--[^<>]*-->|<!\[CDATA\["
+DRESS = r"</?[a-z][^<>]*>|<!--[^<>]*-->|<!\[CDATA\[|\]\]>"
+
+
 @dataclass(frozen=True)
 class Tagged(Answering):
-    """Read the last complete <name>...</name> of a reply; see `tagged`."""
+    """Read the last <name>...</name> of a reply; see `tagged`."""
 
     name: str
 
@@ -60,42 +68,21 @@ class Tagged(Answering):
         return f"<{self.name}>{LABEL}</{self.name}>"
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return what stands in the last complete tag."""
+        """Return what stands in the last tag; nothing where it is not closed, or its line rejects it.
+
+        A line behind it that announces something else ("Correction: ...") contradicts it.
+        """
         text = normal(reply)
-        # [^<]* cannot run over the next tag, so the search is linear in the length of the reply.
-        found = _last(rf"<\s*{self.name}(?:\s[^<>]*)?>([^<]*)<\s*/\s*{self.name}\s*>", text)
-        return different([found[1]] if found else [])
-
-
-@dataclass(frozen=True)
-class Phrase(Answering):
-    """Read the last closing sentence of a reply; see `phrase`."""
-
-    sentences: tuple[tuple[str, str], ...]
-
-    @property
-    def answer_format(self) -> str | None:
-        """The sentence, where all are alike but for the label."""
-        frames = {
-            re.sub(rf"(?<!\w){re.escape(label)}(?!\w)", LABEL, sentence) for label, sentence in self.sentences
-        }
-        return frames.pop() if len(frames) == 1 else None
-
-    def state(self, label: str) -> str:
-        """Write down the sentence for a label."""
-        return dict(self.sentences)[label]
-
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the labels whose sentences stand in the last line that has one, or that names a label."""
-        known = [(label, words_of(sentence)) for label, sentence in self.sentences]
-        labels = [label for label, _ in self.sentences]
-        for line in reversed(lines_of(reply)):
-            words = f" {words_of(line)} "
-            found = [label for label, sentence in known if f" {sentence} " in words]
-            named = [label for label, _ in mentions(line, labels)]
-            if found or named:  # "... is not sincere" takes an earlier sentence back
-                return tuple(dict.fromkeys([*found, *named])) if found else ()
-        return ()
+        opened = _last(rf"<\s*{self.name}(?:\s[^<>]*)?>", text)
+        if opened is None:
+            return self.answers(html.unescape(text)) if "&lt;" in text else ()
+        # Each step of the search tries the closing tag first, so it is linear and ends at the first.
+        closed = re.compile(rf"((?:{WITHIN})*?)<\s*/\s*{self.name}\s*>", re.IGNORECASE)
+        found = closed.match(text, opened.end())
+        if not found or rejected(text[: opened.start()], text[found.end() :]):
+            return ()
+        answer = html.unescape(re.sub(DRESS, "", found[1], flags=re.IGNORECASE))
+        return different([answer, *_announced(text[found.end() :], answer)])
 
 
 @dataclass(frozen=True)
@@ -103,11 +90,11 @@ class LastLine(Answering):
     """Read the last line of a reply that has a word; see `last_line`."""
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return that line, without "Label:" and the like."""
-        for line in reversed(lines_of(reply)):
-            if re.search(r"\w", line):
-                return different([re.sub(BEFORE, "", line, count=1, flags=re.IGNORECASE)])
-        return ()
+        """Return that line, without "Label:" and the like; nothing where the line before denies it."""
+        lines = [line for line in lines_of(reply) if re.search(r"\w", line)]
+        if not lines or re.match(UNCHECKED, lines[-1]) or (len(lines) > 1 and open_ended(lines[-2])):
+            return ()
+        return different([re.sub(BEFORE, "", lines[-1], count=1, flags=re.IGNORECASE)])
 
 
 @dataclass(frozen=True)
@@ -117,20 +104,27 @@ class Choice(Answering):
     labels: tuple[str, ...]
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the labels that line names; none where it negates one.
+        """Return the labels that line names; none where it takes one back.
 
         An answer given before on a line of its own, or another line of the same list, contradicts it.
         """
-        lines = lines_of(reply)
-        for number in reversed(range(len(lines))):
-            found = mentions(lines[number], self.labels)
-            if any(negated for _, negated in found):
+        lines = [line for line in lines_of(reply) if not re.match(UNCHECKED, line)]
+        end = len(lines)
+        while end:
+            line, start = last_sentences(lines, end, self.labels)
+            before = lines[start - 1 : start]
+            own = alone(line, self.labels)
+            found = [Named(own, negated=False)] if own else named(line, self.labels)
+            if any(one.negated for one in found) or (found and any(map(open_ended, before))):
                 return ()
             if found:
-                before = lines[number - 1 : number] if listed(lines[number], self.labels) else []
-                listed_there = [label for line in before if (label := listed(line, self.labels))]
-                answered = [] if alone(lines[number], self.labels) else self._alone(lines[:number])
-                return different([*answered, *listed_there, *(label for label, _ in found)])
+                listed_there = [label for one in before if (label := listed(one, self.labels))]
+                answered = [] if own else self._alone(lines[:start])
+                several = listed_there if listed(line, self.labels) else []
+                return different([*answered, *several, *(one.label for one in found)])
+            if announces(line) or RECANTED.match(line):
+                return ()
+            end = start
         return ()
 
     def _alone(self, lines: Sequence[str]) -> list[str]:
@@ -168,23 +162,6 @@ def tagged(name: str = "label") -> Tagged:
     return Tagged(name)
 
 
-def phrase(sentences: Mapping[str, str]) -> Phrase:
-    """Make an extractor for closing sentences, one for each label.
-
-    Args:
-        sentences: by label, such as {"sincere": "Therefore, in conclusion, this question is sincere."}.
-    """
-    words = {label: words_of(sentence) for label, sentence in sentences.items()}
-    for label, own in words.items():
-        for other, theirs in words.items():
-            if label != other and (not own or f" {own} " in f" {theirs} "):
-                raise ValueError(
-                    f"phrase({sentences!r}): the sentence for {label!r} stands within that for {other!r}: "
-                    f"expected sentences of which none holds another"
-                )
-    return Phrase(tuple(sentences.items()))
-
-
 def last_line() -> LastLine:
     """Make an extractor for a label on a last line of its own, with or without "Label:" before it."""
     return LastLine()
@@ -212,3 +189,9 @@ def _last(pattern: str, text: str) -> re.Match[str] | None:
     """Find the last match; the others are not kept, since a million of them take more than their time."""
     found = deque(re.finditer(pattern, text, re.IGNORECASE), maxlen=1)
     return found[0] if found else None
+
+
+def _announced(behind: str, answer: str) -> list[str]:
+    """Return what the lines behind an answer announce in its stead, in three words at most."""
+    rests = [re.sub(BEFORE, "", line, flags=re.IGNORECASE) for line in lines_of(behind) if announces(line)]
+    return [one for one in rests if len(one.split()) <= 3 and not key_of(one).startswith(key_of(answer))]

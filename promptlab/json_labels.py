@@ -22,12 +22,19 @@ class JsonField(Answering):
         return json.dumps({self.name: LABEL}, ensure_ascii=False)
 
     def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the values that the field has in the last object, or list of objects, that has it."""
+        """Return the values that the field has in the last object, or list of objects, that has it.
+
+        A value that cannot be read as one is returned as it stands. What is found only once curly
+        quotes are straightened contradicts what was found before.
+        """
         text = "\n".join(lines_of(reply))
         # A string ends on its line, so an open one costs no more than that.
-        value = r""""((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)'|(true|false|null|-?\d+(?:\.\d+)?)"""
-        field = rf"""["']{re.escape(normal(self.name))}["']\s*:\s*(?:{value})"""
-        return _in_block(field, text) or _in_block(field, text.translate(CURLY))
+        string = r'"((?:[^"\\\n]|\\.)*)"|\'((?:[^\'\\\n]|\\.)*)\''
+        one = rf"(?:{string}|(true|false|null|-?\d+(?:\.\d+)?))\s*(?=[,}}\]\n]|$)"
+        value = rf"{one}|\[\s*(?:{string})\s*\]|([^}}\n]{{1,200}})"
+        name = re.escape(normal(self.name))
+        field = rf"""(?:["']{name}["']|(?<=[{{,])\s*{name})\s*[:=]\s*(?:{value})"""
+        return different([*_in_block(field, text), *_in_block(field, text.translate(CURLY))])
 
 
 def json_field(name: str = "label") -> JsonField:
@@ -36,15 +43,18 @@ def json_field(name: str = "label") -> JsonField:
 
 
 def _in_block(field: str, text: str) -> tuple[str, ...]:
-    """Return the different values of a field within the outermost brackets that hold the last one."""
-    depth, fresh, block = 0, True, dict[str, str]()
+    """Return the different values of a field within the outermost brackets that hold the last one.
+
+    One outside all brackets contradicts those within; without any brackets, the last one counts.
+    """
+    depth, fresh, brackets, block = 0, True, False, dict[str, str]()
     for one in re.finditer(rf"{field}|[{{\[]|[}}\]]", text, re.IGNORECASE):
         if one[0] in "{[":
-            fresh, depth = fresh or not depth, depth + 1
+            fresh, depth, brackets = fresh or not depth, depth + 1, True
         elif one[0] in "}]":
             depth = max(0, depth - 1)
         else:
-            if fresh or not depth:
+            if (fresh and depth) or not brackets:
                 block.clear()
             fresh = False
             block[key_of(_plain(one))] = _plain(one)

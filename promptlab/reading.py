@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from promptlab.answer_lines import BEFORE
 from promptlab.errors import ExtractorError, PromptlabError, shorten
 from promptlab.extract import Extractor, Missing
-from promptlab.spelling import exact, key_of, mentions, normal
+from promptlab.naming import named
+from promptlab.spelling import exact, key_of, loose_key_of, normal, undecorated
 
 
 def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | None, Missing | None]:
@@ -29,9 +32,17 @@ def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | N
         raise ExtractorError(
             f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
         )
-    for key in (exact, key_of):
-        for label in labels:
-            if key(label) == key(found):
-                return label, None
-    named = {label for label, _ in mentions(normal(found), labels)}
-    return None, "contradictory" if len(named) > 1 else "outside the set"
+    for key in KEYS:
+        alike = [label for label in labels if key(label) == key(found)]
+        if len(alike) == 1:
+            return alike[0], None
+    several_named = {one.label for one in named(normal(found), labels)}
+    return None, "contradictory" if len(several_named) > 1 else "outside the set"
+
+
+def _bare(answer: str) -> str:
+    """Return what is left of an answer without what announces it, and what decorates it."""
+    return loose_key_of(undecorated(re.sub(BEFORE, "", answer, count=1, flags=re.IGNORECASE)))
+
+
+KEYS = (exact, key_of, loose_key_of, _bare)  # from the strictest on: how two spellings may be alike

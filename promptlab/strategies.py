@@ -73,7 +73,14 @@ DRESSES = (
     "\u200b{}",
     "{}\ufeff",
 )
-UNDECIDED = ("not {a}", "{a} or {b}", "{a}/{b}", "neither {a} nor {b}", "never {a}", "not {a}, not {b}")
+UNDECIDED = (
+    "not {a}", "{a} or {b}", "{a}/{b}", "neither {a} nor {b}", "never {a}", "not {a}, not {b}", "hardly {a}",
+    "not really {a}", "anything but {a}", "cannot be {a}", "isn\u2019t {a}", "nicht {a}", "{a}?", "~~{a}~~",
+)  # fmt: skip
+EXCUSES = (
+    "I'm sorry, I can't help with that.", "I cannot answer this.", "As a language model I have no opinion.",
+    "There is not enough information.", "N/A", "?", "👍", "None of the above.",
+)  # fmt: skip
 
 
 @st.composite
@@ -127,7 +134,9 @@ def _undecided(draw: st.DrawFn, labels: Sequence[str], style: Style, before: lis
     if kind == "refused":
         return Told("I can't help with that.", None, "refusal")
     if kind == "absent":
-        return Told("\n".join(draw(st.lists(st.sampled_from(AFTERWARDS), min_size=1, max_size=4))), None)
+        return Told(
+            "\n".join(draw(st.lists(st.sampled_from(AFTERWARDS + EXCUSES), min_size=1, max_size=4))), None
+        )
     if kind == "empty":
         return Told(draw(st.sampled_from(["", " ", "\n"])), None)
     a, b = draw(st.permutations([*labels]))[:2]

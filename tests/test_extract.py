@@ -29,7 +29,14 @@ CASES = {
     "It is fine. <label> Sincere\n</label>": "Sincere",
     "<LABEL>sincere</LABEL>": "sincere",
     "Not <label>sincere</label> but <label>insincere</label>": "insincere",
-    "<label>insincere</label>, and then <label>sincere": "insincere",
+    "<label>insincere</label>, and then <label>sincere": None,
+    "<label>insincere</label>\n(I also considered <label>sincere</label>, but rejected it.)": None,
+    "I would not say <label>sincere</label>.": None,
+    "<label>sincere</label>\nFinal answer after reconsidering: insincere": None,
+    "<label>sincere</label>\nThe label is sincere because it asks.": "sincere",
+    "It isn't a question. <label>insincere</label>, no doubt.": "insincere",
+    "<label><b>sincere</b></label>": "sincere",
+    "&lt;label&gt;sincere&lt;/label&gt;": "sincere",
     "<label><label>insincere</label></label>": "insincere",
     "< label >sincere< / label >": "sincere",
     "\uff1clabel\uff1esincere\uff1c/label\uff1e": "sincere",
@@ -48,7 +55,11 @@ def test_the_last_complete_tag_wins(reply, label):
     assert label == pl.tagged("label")(reply)
 
 
-@given(before=st.text(), label=st.sampled_from(LABELS), after=st.text(alphabet="ab<>/ "))
+@given(
+    before=st.text(alphabet="ab<>/\n .") | st.sampled_from(["<label>", "</label>"]),
+    label=st.sampled_from(LABELS),
+    after=st.text(alphabet="ab<>/ "),
+)
 @example(before="<label>insincere</label>", label="sincere", after="")
 @example(before="<label>", label="sincere", after="</label>")
 def test_text_before_the_tag_changes_nothing(before, label, after):
@@ -59,15 +70,12 @@ PIECES = ["<label>", "</label>", "<", ">", "/", "sincere", "insincere", "<label"
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
-def test_it_reads_what_stands_before_the_last_close_that_an_open_precedes(reply):
-    """The reference walks back from the last closing tag, without a regular expression."""
-    expected, end = None, len(reply)
-    while expected is None and (end := reply.rfind("</label>", 0, end)) >= 0:
-        _, opened, inside = reply[:end].rpartition("<label>")
-        if opened and "<" not in inside:
-            expected = inside if inside.strip(AROUND) else None
-            break
-    assert expected == pl.tagged()(reply)
+def test_it_reads_what_stands_in_the_last_tag_if_that_is_closed(reply):
+    """The reference cuts the reply at the last opening tag, without a regular expression."""
+    _, opened, rest = reply.rpartition("<label>")
+    inside, bracket, tail = rest.partition("<")
+    closed = opened and f"{bracket}{tail}".startswith("</label>")
+    assert (inside if closed and inside.strip(AROUND) else None) == pl.tagged()(reply)
 
 
 READ = {
@@ -80,6 +88,11 @@ READ = {
         f"{SENTENCES['sincere']}\nTherefore, in conclusion, this question is not sincere.": "absent",
         "Therefore, in conclusion, this question is sincere or insincere.": "contradictory",
         "This question is sincere.": "absent",
+        f"I do not agree that {SENTENCES['sincere']}": "absent",
+        "Therefore, in conclusion, this question is sincere-sounding.": "absent",
+        "Therefore, in conclusion, this question is sincere - NOT.": "absent",
+        f"{SENTENCES['sincere']}\nActually, no.": "absent",
+        f"Answer: {SENTENCES['sincere']}": "sincere",
     },
     "last_line": {
         "It asks.\n\nsincere": "sincere",
@@ -94,6 +107,14 @@ READ = {
         "The label is sincere.": "sincere",
         "~~sincere~~": "outside the set",
         "🤔": "absent",
+        "It is not\nsincere": "absent",
+        "- [ ] sincere": "absent",
+        "sincere?": "outside the set",
+        "Answer: sincere (90%)": "sincere",
+        "Answer: $\\boxed{sincere}$": "sincere",
+        "Antwort: sincere": "sincere",
+        "sincere \u2705": "sincere",
+        "sincere \u274c": "outside the set",
     },
     "choice": {
         "I would say it is insincere.": "insincere",
@@ -104,15 +125,34 @@ READ = {
         "This can\u2019t be sincere.": "absent",
         "It is neither sincere nor insincere": "absent",
         "non-sincere": "absent",
-        "sincere? insincere?": "contradictory",
+        "sincere? insincere?": "absent",
         "**Answer: insincere**\n\nExplanation: a sincere question would ask.": "contradictory",
         "My answer is insincere.\n\nI may revise it to sincere.": "contradictory",
         "- insincere: 90%\n- sincere: 10%": "contradictory",
         "| insincere | 0.9 |\n| sincere | 0.1 |": "contradictory",
-        "Insincere: yes\nSincere: no": "contradictory",
+        "Insincere: yes\nSincere: no": "absent",
         "insincere\nsincere": "sincere",
         "A sincerely put question": "absent",
         "Das ist nicht sincere": "absent",
+        "I do not believe that this question is really sincere.": "absent",
+        "Sincere? No.": "absent",
+        "sincere: false": "absent",
+        "Sincere: \u274c": "absent",
+        "I was going to say sincere, but no.": "absent",
+        "There is nothing sincere about it.": "absent",
+        "It is anything but sincere.": "absent",
+        "Это не sincere.": "absent",
+        "It looks sincere.\nVerdict: not-sincere": "absent",
+        "It looks sincere.\nVerdict: in\u2011between": "absent",
+        "~~sincere~~": "absent",
+        "- [x] insincere\n- [ ] sincere": "insincere",
+        "No doubt this is insincere.": "insincere",
+        "No, it is insincere.": "insincere",
+        "It is insincere, not sincere.": "insincere",
+        "insincere rather than sincere": "insincere",
+        "It is not\nsincere at all": "absent",
+        "in-\nsincere": "insincere",
+        "Let me think. Is this sincere?": "absent",
     },
     "json_field": {
         '```json\n{"why": "it asks", "label": "sincere"}\n```': "sincere",
@@ -124,9 +164,16 @@ READ = {
         '{"label": "insincere", "alternatives": [{"label": "sincere"}]}': "contradictory",
         '[{"label": "insincere"}, {"label": "sincere"}]': "contradictory",
         '{"a": {"b": 1}, "label": "sincere"} {"c": [': "sincere",
-        '{"label": ["sincere", "insincere"]}': "absent",
+        '{"label": ["sincere", "insincere"]}': "contradictory",
+        '{"label": ["sincere"]}': "sincere",
+        '{label: "sincere"}': "sincere",
+        '{"label": "sincere"}\nNo:\n{label: "insincere"}': "insincere",
+        '{"label": "sincere"}\nNo:\n{\u201clabel\u201d: \u201cinsincere\u201d}': "contradictory",
+        '{"label": "sincere" | "insincere"}': "contradictory",
+        '{"label": "insincere"} // not "label": "sincere"': "contradictory",
+        '{"label": "!sincere"}': "outside the set",
         '{"label": "sincere or insincere"}': "contradictory",
-        '{"label": "sinc': "absent",
+        '{"label": "sinc': "outside the set",
     },
     "first_of": {
         '{"label": "sincere"}': "sincere",
@@ -212,10 +259,45 @@ def test_no_reply_takes_squares(name, extractor):
         (("1", "-1"), "<label>**-1**</label>", "-1"),
         (("0", "1"), "<label>-1</label>", None),
         (("A", "A-"), "<label>A-.</label>", "A-"),
+        (("1", "-1"), "<label>\u22121</label>", "-1"),
+        (("0", "5"), "<label>.5</label>", None),
+        (("spam", "not spam"), "<label>!spam</label>", None),
+        (("spam", "not spam"), "<label>not_spam</label>", "not spam"),
+        (("toxic", "non-toxic"), "<label>non\u2011toxic</label>", "non-toxic"),
+        ((">50K", "<=50K"), "<label><=50K</label>", "<=50K"),
+        (("R&D", "sales"), "<label>R&amp;D</label>", "R&D"),
     ],
 )
 def test_signs_belong_to_a_label(labels, reply, expected):
     assert expected == read(pl.tagged(), labels, reply)[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reply", "expected"),
+    [
+        (("A", "B"), "The answer is B.\nThis is a clear case.", "B"),
+        (("A", "B"), "Vitamin B", None),
+        (("yes", "no"), "No problem! Let me look at it.", None),
+        (("yes", "no"), "Yes, there is no doubt.", "yes"),
+        (("1", "2"), "It is 1.5", None),
+        (("1", "2"), "1%", None),
+        (("1", "2"), "Label: 2 (confidence 0.1)", "2"),
+        (("C", "C++"), "It is C++.", "C++"),
+        (("C", "Java"), "It is written in C#.", None),
+        (("left", "center-left"), "Label: center left", "center-left"),
+        (("very good", "good"), "very_good\nHave a good day!", None),
+        (("spam", "not spam"), "It is not\nspam at all", "not spam"),
+        (("真诚", "不真诚"), "答案是不真诚。", "不真诚"),
+        (("真诚", "不真诚"), "这个问题不是“真诚”的。", None),
+    ],
+)
+def test_labels_that_are_everyday_words_count_where_they_end_a_statement(labels, reply, expected):
+    assert expected == read(pl.choice(labels), labels, reply)[0]
+
+
+@pytest.mark.parametrize("value", ["1/2", "1e5", "1_000", "0x1F", "1 or 0", "-1"])
+def test_a_number_is_never_cut_short(value):
+    assert read(pl.json_field(), ("0", "1"), f'{{"label": {value}}}')[0] is None
 
 
 @pytest.mark.parametrize("name", ["", "<label>", "a b", "1"])

@@ -20,8 +20,10 @@ PACKAGE = Path(promptlab.__file__).parent
 #: A module imports only from rungs below its own.
 LADDER = [
     {"errors", "intervals", "secrets", "spelling"},
+    {"naming"},
+    {"answer_lines"},
     {"extract"},
-    {"json_labels", "reading", "records", "network", "journal", "paired"},
+    {"json_labels", "phrases", "reading", "records", "network", "journal", "paired"},
     {"strategies"},
     {"checks", "evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
