@@ -1,5 +1,7 @@
 """The project's commands: `nox -s demo`, `nox -s tests`; `nox -l` lists all of them."""
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.10"
@@ -41,10 +43,13 @@ def versions(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
+    """Check style and formatting, and GitHub's workflows for their schema and their safety."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("zizmor", "--offline", "--no-progress", "--config", ".github/zizmor.yml", *workflows)
 
 
 @nox.session

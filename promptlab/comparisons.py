@@ -105,6 +105,22 @@ class Comparison:
             return None
         return paired.needed(paired_table(self.base, self.new), self.difference)
 
+    @property
+    def needed_in_words(self) -> str:
+        """The same for people."""
+        n = self.new.scores.n
+        if self.verdict != "inconclusive":
+            return "no more examples are needed"
+        if self.needed is None:
+            return "no difference is to be seen, so no number of examples would show one"
+        rounded = round(self.needed, 2 - len(str(self.needed)))  # more digits would look like knowledge
+        about = f"about {rounded:,} examples in all (here {n})"
+        if self.needed > 20 * n:
+            return (
+                f"too close to settle in practice: it would take {about}, if the change is what it looks like"
+            )
+        return f"{about} would probably settle it, if the change is what it looks like"
+
     def __str__(self) -> str:
         """Explain the verdict in words that take no statistics, then the figures."""
         return "\n".join(_lines(self))
@@ -174,7 +190,8 @@ def _lines(one: Comparison) -> Iterator[str]:
     if one.difference is None:
         yield "unchanged: prompt, model and texts are the same, so there is nothing to judge"
         if one.flips:
-            yield f"  asked twice, {len(one.flips)} of {one.new.scores.n} answers flipped by chance"
+            share = len(one.flips) / one.new.scores.n
+            yield f"  noise floor: {len(one.flips)} of {one.new.scores.n} answers flipped when asked again ({share:.1%})"
         return
     yield _headline(one, one.difference)
     yield f"  safe to swap: {_safe(one)}"
@@ -185,7 +202,7 @@ def _lines(one: Comparison) -> Iterator[str]:
     yield f"  by true label: {each}"
     yield from _figures(one, one.difference)
     if one.verdict == "inconclusive":
-        yield f"  {_needed(one)}"
+        yield f"  {one.needed_in_words}"
     risk = f"{100 * (1 - one.confidence):.2g}%"
     yield f"  plausibly: the true change lies beyond either end with a risk of {risk}"
 
@@ -224,21 +241,6 @@ def _figures(one: Comparison, found: Difference) -> Iterator[str]:
         if one.new.metric != "accuracy":
             yield f"  {_change(one)}"
     yield f"  McNemar's exact p {one.mcnemar:.3f} (described, not judged)"
-
-
-def _needed(one: Comparison) -> str:
-    n = one.new.scores.n
-    if one.needed is None:
-        return "no difference is to be seen, so no number of examples would show one"
-    about = f"about {_rounded(one.needed):,} examples in all (here {n})"
-    if one.needed > 20 * n:
-        return f"too close to settle in practice: it would take {about}, if the change is what it looks like"
-    return f"{about} would probably settle it, if the change is what it looks like"
-
-
-def _rounded(number: int) -> int:
-    """Round to two digits: more would look like knowledge."""
-    return round(number, 2 - len(str(number)))
 
 
 def _change(one: Comparison, metric: str = "primary") -> str:

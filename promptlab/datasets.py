@@ -70,11 +70,12 @@ class Task:
     @cached_property
     def data_hash(self) -> str:
         """Sixteen hexadecimal digits that name the examples: ids, texts, labels, notes, order."""
-        digest = hashlib.blake2b(digest_size=8)
-        for e in self.examples:
-            fields = [e.id, e.text, e.label, e.note, e.canonical, e.group]
-            digest.update(json.dumps(fields).encode())
-        return digest.hexdigest()
+        return _hash(self.examples)
+
+    @cached_property
+    def test_hash(self) -> str:
+        """The same for the examples of the test split."""
+        return _hash(self.splits["test"])
 
     @cached_property
     def splits(self) -> dict[str, tuple[Example, ...]]:
@@ -84,6 +85,11 @@ class Task:
             split: tuple(e for e, home in zip(self.examples, homes, strict=True) if home == split)
             for split in SPLITS
         }
+
+    @cached_property
+    def canonical(self) -> tuple[Example, ...]:
+        """The examples marked as canonical, in the order they were given; all are in train."""
+        return tuple(e for e in self.examples if e.canonical)
 
     @cached_property
     def _pinned(self) -> frozenset[str]:
@@ -124,6 +130,13 @@ class Task:
     def notices(self) -> tuple[str, ...]:
         """What to know before trusting figures on these examples, a sentence each."""
         return tuple(notice for name in SPLITS if (notice := self.notice(name)))
+
+
+def _hash(examples: tuple[Example, ...]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for e in examples:
+        digest.update(json.dumps([e.id, e.text, e.label, e.note, e.canonical, e.group]).encode())
+    return digest.hexdigest()
 
 
 def _check_settings(task: Task) -> None:

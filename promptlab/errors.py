@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def shorten(value: object) -> str:
-    """Return the repr of an offending value, cut to 80 characters."""
+def shorten(value: object, most: int = 80) -> str:
+    """Return the repr of a value, cut to so many characters."""
     shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 class PromptlabError(Exception):

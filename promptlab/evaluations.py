@@ -11,58 +11,12 @@ from promptlab.extract import REASONS, Missing
 from promptlab.intervals import Interval, Intervals, intervals
 from promptlab.paired import Metric, Table, difference
 from promptlab.records import Model, Prediction, Prompt
+from promptlab.scores import Canonical, Scores, Shown
 
 if TYPE_CHECKING:
     import pandas
 
 MARGIN = 0.05  # how much of the primary metric may be lost unless someone says otherwise
-
-
-@dataclass(frozen=True)
-class LabelScores:
-    """Precision, recall and F1 of one label (shares of 0 to 1) and its support (examples)."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What was counted over n predictions.
-
-    Attributes:
-        labels: one LabelScores per label, in the task's order.
-        macro_f1: unweighted mean of the labels' F1, a share of 0 to 1.
-        accuracy: share of predictions that are right.
-        unlabelled: number of predictions with no label; each counts as wrong.
-        confusion: a row per gold label, a column per predicted label and a last one for none.
-    """
-
-    n: int
-    labels: tuple[LabelScores, ...]
-    macro_f1: float
-    accuracy: float
-    unlabelled: int
-    confusion: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, repr=False)
-class Shown:
-    """Whether something is shown, true or false as a condition, and why."""
-
-    so: bool
-    why: str
-
-    def __bool__(self) -> bool:
-        """Whether it is shown."""
-        return self.so
-
-    def __repr__(self) -> str:
-        """Explain a failed assertion."""
-        return f"<{'shown' if self.so else 'not shown'}: {self.why}>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +28,8 @@ class Evaluation:
         positive: the label whose F1 is `f1`; None where the task names none.
         metric: the task's primary metric, the one that prompts are judged by.
         classifier: who answered; None where that is not known.
+        clear_cut: the Predictions of the task's canonical examples, whatever the split; no part of the
+            scores unless the split holds them.
     """
 
     task: str
@@ -84,6 +40,7 @@ class Evaluation:
     positive: str | None = None
     metric: Metric = "macro_f1"
     classifier: Model | None = None
+    clear_cut: tuple[Prediction, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -159,6 +116,20 @@ class Evaluation:
     def without_label(self) -> float:
         """Share of predictions with no label, 0 to 1."""
         return self.scores.unlabelled / self.scores.n
+
+    @property
+    def canonical(self) -> Canonical:
+        """The answers about the task's canonical examples; PromptlabError where it marks none."""
+        if not self.clear_cut:
+            raise PromptlabError(
+                f"task {self.task!r} has no canonical examples: mark some in the column 'canonical' of its data"
+            )
+        return Canonical(self.clear_cut)
+
+    @property
+    def tokens_per_call(self) -> float:
+        """Tokens read and written for each example of the split, on average."""
+        return sum(row.reply.input_tokens + row.reply.output_tokens for row in self.rows) / self.scores.n
 
     @property
     def missing(self) -> dict[Missing, float]:

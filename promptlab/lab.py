@@ -6,60 +6,38 @@ the summary, to JUnit and to a page. Of pytest it knows only where lines go.
 
 from __future__ import annotations
 
-import os
-import shlex
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from promptlab import archive, cassettes, network, prompts, snapshots, wire
+from promptlab import archive, cassettes, gate, pairs, prompts, snapshots, wire
+from promptlab.comparisons import Comparison
 from promptlab.datasets import Task
-from promptlab.errors import (
-    PromptlabError,
-    refuse_unknown,
-)
-from promptlab.evaluations import Evaluation
+from promptlab.errors import PromptlabError, refuse_unknown
+from promptlab.evaluations import MARGIN, Evaluation
 from promptlab.history import Iteration, Run
-from promptlab.loop import ITERATIONS, evaluate_async, model_of, most_calls, steps, synchronous
-from promptlab.models import ANY_KEY
-from promptlab.profiles import ROLES, Profile
+from promptlab.loop import ITERATIONS, evaluate_async, evaluate_some, model_of, most_calls, steps
 from promptlab.records import Prompt
-from promptlab.report import lines, page
-from promptlab.verify import Answer, answers, ask_again
+from promptlab.report import lines
+from promptlab.runner import Runner, test_at_work
+from promptlab.verify import ask_again
 
-T = TypeVar("T", bound=Run | Evaluation)
+
+def _no_base(why: str) -> None:
+    raise PromptlabError(why)
 
 
 @dataclass
-class Lab:
+class Lab(Runner):
     """Runs optimizations and evaluations inside a test session.
 
     Attributes:
-        root: folder that holds `cassettes/`.
-        profile: whose recordings are replayed, or who is asked.
-        mode: "replay" makes no call, "live" makes and records each, "changed" those not recorded yet.
-        pages: folder for the HTML reports.
-        live_profile: the profile that a plain `pytest --live` would use.
-        say: shows a line while the session runs, where people want to follow it.
-        announce: shows a line whatever they want: it is about money.
-        summary: lines for the end of the session, in sections (title, lines).
-        figures: name and value of what the test at work has looked at.
+        skip: ends the test at work, with a reason.
     """
 
-    root: Path
-    profile: Profile
-    mode: cassettes.Mode
-    pages: Path
-    live_profile: str
-    say: Callable[[str], None] = print
-    announce: Callable[[str], None] = print
-    summary: list[tuple[str, list[str]]] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
-    _done: dict[Path, tuple[str, Any]] = field(default_factory=dict)
-    _answers: dict[str, Answer] = field(default_factory=dict)
+    skip: Callable[[str], None] = _no_base
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
         """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
@@ -80,14 +58,14 @@ class Lab:
 
         async def work() -> Run:
             started = time.monotonic()
-            async for step in steps(task, **settings, api_key=self._key()):
+            async for step in steps(task, **settings, api_key=self.key):
                 if isinstance(step, Iteration):
                     took[step.number] = time.monotonic() - started - sum(took.values())
                     self.say(f"{task.name}: {lines.iteration(step, settings.get('iterations', ITERATIONS))}")
                 else:
                     run = step
             took[0] = time.monotonic() - started
-            if self._makes_calls:
+            if self.makes_calls:
                 snapshots.keep(self.cassette(task, name), task)
             return run
 
@@ -95,12 +73,17 @@ class Lab:
             sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
             return f"at most {most_calls(task, **sizes):,} calls; {lines.detectable(task)}"
 
-        return self._once(task, name, settings, work, lambda run: lines.run(run, took), planned)
+        def describe(run: Run) -> Iterable[str]:
+            return lines.run(run, took)
+
+        return self.once(task, name, settings, work, describe, planned, judge=lambda _: None)
 
     def evaluate(
         self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
     ) -> Evaluation:
         """Score a prompt, or the one in a folder, on a split; the model is the profile's classifier.
+
+        With `--promptlab-base`, the prompt of a folder is judged against the one there.
 
         Args:
             task: what is decided, on which examples.
@@ -114,92 +97,54 @@ class Lab:
         """
         __tracebackhide__ = True
         refuse_unknown(settings, evaluate_async, "lab.evaluate")
-        scored = prompts.prompt_of(prompt)
+        scored, name = prompts.prompt_of(prompt), name or f"evaluate-{split}"
+        place = None if isinstance(prompt, Prompt) else self._place(task, Path(prompt), name, settings)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
 
         async def work() -> Evaluation:
-            return await evaluate_async(task, scored, **settings, api_key=self._key())
+            result = await evaluate_async(task, scored, **settings, api_key=self.key)
+            if self.base and place and self.makes_calls:
+                old, model, rest = pairs.missing(task, place, self.base, split)
+                if rest and (old, model) != (scored, settings["classifier"]):
+                    await evaluate_some(task, old, rest, classifier=model, split="base", api_key=self.key)
+            return result
+
+        def planned(cassette: cassettes.IndexedCassette) -> str:
+            model = model_of(settings["classifier"])
+            asked = dict.fromkeys((*task.split(split), *task.canonical))
+            requests = (prompts.request(scored, example.text, model) for example in asked)
+            return f"{cassette.missing(map(wire.body_of, requests)):,} calls"
 
         def describe(result: Evaluation) -> Iterable[str]:
             notice = task.notice(split)
             return [*lines.evaluation(result), *([f"note: {notice}"] if notice else [])]
 
-        name = name or f"evaluate-{split}"
-
-        def planned(cassette: cassettes.IndexedCassette) -> str:
-            model = model_of(settings["classifier"])
-            requests = (prompts.request(scored, example.text, model) for example in task.split(split))
-            return f"{cassette.missing(map(wire.body_of, requests)):,} calls"
-
-        return self._once(task, name, settings | {"prompt": scored}, work, describe, planned)
-
-    def _once(
-        self,
-        task: Task,
-        name: str,
-        settings: dict[str, Any],
-        work: Callable[[], Coroutine[Any, Any, T]],
-        describe: Callable[[T], Iterable[str]],
-        planned: Callable[[cassettes.IndexedCassette], str],
-    ) -> T:
-        """Do the work unless this session has; what it raised is remembered and raised again."""
-        __tracebackhide__ = True
-        path = self.cassette(task, name)
-        asked = repr((task, task.data_hash, settings))
-        if path not in self._done:
-            self._done[path] = (asked, self._attempt(path, settings, work, planned))
-            if not isinstance(outcome := self._done[path][1], Exception):
-                self._answers |= answers(task, settings["classifier"], outcome)
-                self._show(f"{task.name}: {name}", path, outcome, describe(outcome))
-        known, outcome = self._done[path]
-        if known != asked:
-            raise PromptlabError(
-                f"{path}: two different runs of task {task.name!r} in one session want this recording: "
-                f"give one of them a name of its own, lab...(..., name='...')"
+        def judge(result: Evaluation) -> pairs.Pair | None:
+            return (
+                pairs.pair(task, result, f"{task.name}: {name}", place, self.base)
+                if place and self.base
+                else None
             )
-        if isinstance(outcome, PromptlabError):
-            raise outcome.with_traceback(None) from None  # the message says it all
-        if isinstance(outcome, Exception):
-            raise outcome
-        self.figures |= lines.figures(f"{task.name}.{name}", outcome)
-        result: T = outcome
-        return result
 
-    def _attempt(
-        self,
-        path: Path,
-        settings: dict[str, Any],
-        work: Callable[[], Coroutine[Any, Any, T]],
-        planned: Callable[[cassettes.IndexedCassette], str],
-    ) -> T | Exception:
-        recording = cassettes.use(path, mode=self.mode, record_with=self._command())
-        title = f"{path.parent.name}: {path.stem}"
-        try:
-            with self._closed(settings), recording as cassette:
-                if self._makes_calls:
-                    told = lines.resumed(planned(cassette), cassette.resumed)
-                    self.announce(f"promptlab: {title}: {told}")
-                try:
-                    outcome = synchronous(work)()
-                finally:
-                    if cassette.notes:
-                        self.summary.append((title, [f"note: {note}" for note in cassette.notes]))
-        except Exception as error:
-            return error
-        if not self._makes_calls and cassette.orphans:
-            self.summary.append((title, [lines.orphans(cassette.orphans, pruned=self.mode == "prune")]))
-        return outcome
+        return self.once(task, name, settings | {"prompt": scored}, work, describe, planned, judge)
 
-    def _show(self, title: str, path: Path, outcome: Run | Evaluation, told: Iterable[str]) -> None:
-        """Put an outcome into the summary, and on a page of its own."""
-        source = lines.provenance(cassettes.provenance(path))
-        html = self.pages / f"{title.replace(': ', '-')}.html"
-        page.write(html, outcome, source)
-        self.summary.append((title, [*told, source, f"report: {html}"]))
+    def compare(self, result: Evaluation, *, margin: float = MARGIN) -> Comparison:
+        """Compare what `evaluate` gave with what the base's prompt answered about the same examples.
 
-    @property
-    def _makes_calls(self) -> bool:
-        return self.mode in cassettes.RECORDING
+        The test is skipped where the session has no `--promptlab-base`.
+
+        Raises:
+            PromptlabError: too little is recorded on both sides, or the base has no such prompt.
+        """
+        __tracebackhide__ = True
+        if self.base is None:
+            self.skip("there is no base to compare with: give --promptlab-base=origin/main")
+        for pair in self.pairs.values():
+            if pair.whole is result:
+                return gate.compared(pair, margin)
+        raise PromptlabError(
+            f"{result!r} is not what lab.evaluate gave for a prompt's folder, so it has no base"
+        )
 
     def verify(self, count: int) -> bool:
         """Ask `count` recorded calls again, chosen by hash; report how many labels changed, write nothing.
@@ -217,34 +162,22 @@ class Lab:
         files = archive.recordings(self.root / "cassettes" / self.profile.name)
         return [path for path in files if path not in self._done]
 
-    def _key(self) -> str | None:
-        return None if self._makes_calls else ANY_KEY  # a replay needs none, but the SDK wants one
-
-    def cassette(self, task: Task, name: str) -> Path:
-        """Return where a run is recorded."""
-        return self.root / "cassettes" / self.profile.name / task.name / f"{name}.jsonl"
+    def _place(self, task: Task, folder: Path, name: str, settings: dict[str, Any]) -> pairs.Place:
+        more = [f"--promptlab-base={self.base.name}"] if self.base else []
+        return pairs.Place(
+            root=self.root,
+            folder=folder,
+            cassette=self.cassette(task, name),
+            profile=self.profile,
+            classifier=model_of(settings["classifier"]) if "classifier" in settings else None,
+            record_with=self.command(*more),
+            test=test_at_work(),
+        )
 
     def _as_recorded(self, task: Task, name: str) -> Task:
         """Return the task with the examples its optimization was recorded on."""
-        recorded = task if self._makes_calls else snapshots.as_recorded(self.cassette(task, name), task)
+        recorded = task if self.makes_calls else snapshots.as_recorded(self.cassette(task, name), task)
         if recorded.data_hash != task.data_hash and self.cassette(task, name) not in self._done:
-            told = f"recorded on older data; {self._command()} records it anew"
+            told = f"recorded on older data; {self.command()} records it anew"
             self.summary.append((f"{task.name}: {name}", [told]))
         return recorded
-
-    def _command(self) -> str:
-        """Return the command that records what the test at work needs."""
-        profile = self.profile.name
-        option = [] if profile == self.live_profile else [f"--promptlab-profile={profile}"]
-        return shlex.join(["pytest", "--live-changed", *option, _test()])
-
-    def _closed(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
-        """Close the network: on replay all but loopback, and the API's own server wherever it is."""
-        servers = [wire.url_of(settings[role]) for role in ROLES if role in settings]
-        close = network.only_to if self._makes_calls else network.not_even_to
-        return close(_test(), servers)
-
-
-def _test() -> str:
-    """Return the id of the test at work, which pytest keeps in the environment."""
-    return os.environ.get("PYTEST_CURRENT_TEST", "a test").rsplit(" (", 1)[0]

@@ -190,7 +190,7 @@ async def evaluate_async(
     workers: int = WORKERS,
     api_key: str | None = None,
 ) -> Evaluation:
-    """Ask the classifier about every example of a split and score its answers.
+    """Ask the classifier about every example of a split, and the canonical ones, and score its answers.
 
     Args:
         task: what is decided, on which examples.
@@ -204,7 +204,25 @@ async def evaluate_async(
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was refused, or stayed without an answer.
     """
-    examples, prompt = task.split(split), prompts.prompt_of(prompt)
+    ask = functools.partial(evaluate_some, task, prompts.prompt_of(prompt), classifier=classifier)
+    result = await ask(task.split(split), split=split, workers=workers, api_key=api_key)
+    if not task.canonical:
+        return result
+    clear_cut = await ask(task.canonical, split="canonical", workers=workers, api_key=api_key)
+    return replace(result, clear_cut=clear_cut.rows)
+
+
+async def evaluate_some(
+    task: Task,
+    prompt: Prompt,
+    examples: Sequence[Example],
+    *,
+    classifier: Model | str,
+    split: str,
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> Evaluation:
+    """Do as `evaluate_async` with examples that are no split; `split` is what they are called."""
     async with Client(workers=workers, api_key=api_key) as client:
         return await _forward(client, model_of(classifier), task, "evaluation", split, prompt, examples)
 

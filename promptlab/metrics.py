@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from promptlab.datasets import Task
 from promptlab.errors import ExtractorError
-from promptlab.evaluations import Evaluation, LabelScores, Scores
+from promptlab.evaluations import Evaluation
 from promptlab.reading import read
 from promptlab.records import Example, Model, Prediction, Prompt, Reply
+from promptlab.scores import LabelScores, Scores
 
 NONE = "\0no label"  # stands for None in scikit-learn's columns; no label can hold a NUL
 

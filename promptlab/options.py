@@ -8,6 +8,8 @@ import pytest
 
 if TYPE_CHECKING:
     from promptlab.cassettes import Mode
+    from promptlab.commits import Commit
+    from promptlab.profiles import Profile
 
 #: Options that make calls: what follows "--" or "--promptlab-", where they are kept, their meaning.
 LIVE: dict[str, dict[str, Any]] = {
@@ -46,6 +48,18 @@ def add(parser: pytest.Parser) -> None:
         default=".promptlab",
         metavar="DIR",
         help="Write the HTML reports into this folder (default: .promptlab).",
+    )
+    group.addoption(
+        "--promptlab-base",
+        default=None,
+        metavar="COMMIT",
+        help="Judge each prompt folder that is evaluated against the one in this commit, such as origin/main.",
+    )
+    group.addoption(
+        "--promptlab-strict",
+        action="store_true",
+        default=False,
+        help="With --promptlab-base, fail unless each prompt is shown to be no worse.",
     )
     group.addoption(
         "--promptlab-prune",
@@ -87,3 +101,36 @@ def mode(config: pytest.Config) -> Mode:
 def makes_calls(config: pytest.Config) -> bool:
     """Say whether the session reaches a server."""
     return mode(config) in ("live", "changed") or config.getoption("promptlab_live_verify") is not None
+
+
+def profile(config: pytest.Config) -> Profile:
+    """Return the profile in use; DataError where pyproject.toml names none that can be."""
+    from promptlab import profiles
+
+    return profiles.read(
+        config.rootpath / "pyproject.toml",
+        live=mode(config) in ("live", "changed"),
+        name=config.getoption("promptlab_profile"),
+    )
+
+
+def live_profile(config: pytest.Config) -> str:
+    """Return the profile that --live takes where no option names another."""
+    from promptlab import profiles
+
+    return profiles.read(config.rootpath / "pyproject.toml", live=True).name
+
+
+def base(config: pytest.Config) -> Commit | None:
+    """Return the commit to judge against; None where no option names one."""
+    name = config.getoption("promptlab_base")
+    if not name:
+        if config.getoption("promptlab_strict"):
+            raise pytest.UsageError("--promptlab-strict needs --promptlab-base=COMMIT to judge against")
+        return None
+    from promptlab.commits import BaseError, commit
+
+    try:
+        return commit(config.rootpath, name)
+    except BaseError as error:
+        raise pytest.UsageError(str(error)) from None

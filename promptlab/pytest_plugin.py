@@ -8,7 +8,11 @@ library alone.
 from __future__ import annotations
 
 import contextlib
+import os
+import pickle
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +21,13 @@ from promptlab import options
 
 if TYPE_CHECKING:
     from promptlab.lab import Lab
-    from promptlab.profiles import Profile
+    from promptlab.pairs import Pair
 
 LAB = pytest.StashKey["Lab"]()
+BASE = pytest.StashKey[Any]()  # what is judged against
+PAIRS = pytest.StashKey[list["Pair | tuple[str, str]"]]()  # the prompts to be judged, and what failed
+JUDGED = pytest.StashKey[list[str]]()  # what came of that
+SHARED = pytest.StashKey[str]()  # folder that the workers of pytest-xdist share
 SUMMARY = pytest.StashKey[list[tuple[str, list[str]]]]()  # what the summary shows
 
 
@@ -36,7 +44,10 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be recorded: workers would write over one another's recording."""
-    config.stash[SUMMARY] = []
+    config.stash[SUMMARY], config.stash[PAIRS], config.stash[JUDGED] = [], [], []
+    if base := options.base(config):
+        config.stash[BASE] = base
+        config.add_cleanup(base.close)
     names = [*options.LIVE, "promptlab-prune"]
     asked = [f"--{name}" for name in names if config.getoption(options.dest(name), None) not in (False, None)]
     if len(asked) > 1:
@@ -58,7 +69,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from promptlab.models import reachable
 
     try:
-        profile = _profile(config)
+        profile = options.profile(config)
         reachable(profile.classifier, profile.critic)
     except PromptlabError as error:
         raise pytest.UsageError(str(error)) from None
@@ -67,15 +78,50 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Close the network to all tests, where the project wants that."""
-    wanted = session.config.getini("promptlab_block_network")
+    with _closed(session.config):
+        done = yield
+    config = session.config
+    if (
+        config.getoption("promptlab_base")
+        and not hasattr(config, "workerinput")
+        and not config.option.collectonly
+    ):
+        config.stash[PAIRS].extend(_judged_here(config))
+        _judge(session)
+    return done
+
+
+def _judged_here(config: pytest.Config) -> list[Pair | tuple[str, str]]:
+    """Return the prompts to be judged that this process has evaluated, and what it could not."""
+    lab = config.stash.get(LAB, None)
+    return [*lab.pairs.values(), *lab.failed] if lab else []
+
+
+def _closed(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
+    wanted = config.getini("promptlab_block_network")
     if wanted not in ("lab", "session"):
         raise pytest.UsageError(f"promptlab_block_network is {wanted!r}, expected 'lab' or 'session'")
-    if wanted == "lab" or options.makes_calls(session.config):
-        return (yield)
+    if wanted == "lab" or options.makes_calls(config):
+        return contextlib.nullcontext()
     from promptlab.network import only_loopback
 
-    with only_loopback("a test"):
-        return (yield)
+    return only_loopback("a test")
+
+
+def _judge(session: pytest.Session) -> None:
+    """Judge the prompts against those of the base, once all tests have been run."""
+    from promptlab.verdicts import judge
+
+    config = session.config
+    failed = dict(one for one in config.stash[PAIRS] if isinstance(one, tuple))
+    pairs = {one.title: one for one in config.stash[PAIRS] if not isinstance(one, tuple)}
+    ledger = [
+        line for _, lines in config.stash[SUMMARY] for line in lines if line.startswith("distinct prompts")
+    ]
+    told = judge(
+        session, pairs.values(), failed, config.rootpath / config.getoption("promptlab_report"), ledger
+    )
+    config.stash[JUDGED].extend(told)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -87,7 +133,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from promptlab.wire import url_of
 
     try:
-        profile = _profile(config)
+        profile = options.profile(config)
     except PromptlabError as error:
         return [f"promptlab: {error}"]
     told = origins(config.rootpath / "cassettes" / profile.name)
@@ -101,15 +147,20 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def lab(pytestconfig: pytest.Config) -> Lab:
     """Run optimizations and evaluations on recorded calls; with --live, make and record them."""
     from promptlab.lab import Lab
+    from promptlab.terminal import say
 
+    workerinput = getattr(pytestconfig, "workerinput", None)
     pytestconfig.stash[LAB] = Lab(
         root=pytestconfig.rootpath,
-        profile=_profile(pytestconfig),
+        profile=options.profile(pytestconfig),
         mode=options.mode(pytestconfig),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
-        live_profile=_live_profile(pytestconfig),
-        say=lambda line: _say(pytestconfig, line, verbosity=1),
-        announce=lambda line: _say(pytestconfig, line, verbosity=-1),
+        live_profile=options.live_profile(pytestconfig),
+        base=pytestconfig.stash.get(BASE, None),
+        shared=Path(workerinput["promptlab"]) if workerinput else None,
+        skip=pytest.skip,
+        say=lambda line: say(pytestconfig, line, verbosity=1),
+        announce=lambda line: say(pytestconfig, line, verbosity=-1),
         summary=pytestconfig.stash[SUMMARY],
     )
     return pytestconfig.stash[LAB]
@@ -129,9 +180,19 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print what was run, each in a section of its own."""
-    for title, lines in config.stash[SUMMARY]:
+    from promptlab.terminal import shielded
+    from promptlab.verdicts import ANNOTATIONS
+
+    sections = [
+        *config.stash[SUMMARY],
+        *([("prompts against their base", judged)] if (judged := config.stash[JUDGED]) else []),
+    ]
+    for title, lines in sections:
         terminalreporter.section(title)
-        for line in lines:
+        for line in shielded(lines):
+            terminalreporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in config.stash.get(ANNOTATIONS, []):
             terminalreporter.write_line(line)
 
 
@@ -149,6 +210,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.stash[SUMMARY].append(("prune", told or ["every recording was opened by a test"]))
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["promptlab"] = session.config.stash[SUMMARY]
+        session.config.workeroutput["promptlab_pairs"] = pickle.dumps(_judged_here(session.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give the workers a folder in which they share what one of them has done."""
+    stash = node.config.stash
+    if SHARED not in stash:
+        folder = tempfile.TemporaryDirectory(prefix="promptlab-")
+        node.config.add_cleanup(folder.cleanup)
+        stash[SHARED] = folder.name
+    node.workerinput["promptlab"] = stash[SHARED]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -156,34 +229,17 @@ def pytest_testnodedown(node: Any) -> None:
     """Take over a worker's summary; a run that several workers replayed is shown once."""
     summary = node.config.stash[SUMMARY]
     known = [title for title, _ in summary]
-    new = getattr(node, "workeroutput", {}).get("promptlab", [])
+    output = getattr(node, "workeroutput", {})
+    new = output.get("promptlab", [])
+    node.config.stash[PAIRS].extend(pickle.loads(output.get("promptlab_pairs", EMPTY)))  # noqa: S301 - our own
     summary.extend(section for section in new if section[0] not in known)
     summary.sort(key=lambda section: section[0])  # workers end in any order
 
 
-def _profile(config: pytest.Config) -> Profile:
-    from promptlab import profiles
-
-    return profiles.read(
-        config.rootpath / "pyproject.toml",
-        live=options.mode(config) in ("live", "changed"),
-        name=config.getoption("promptlab_profile"),
-    )
+EMPTY = pickle.dumps([])
 
 
-def _live_profile(config: pytest.Config) -> str:
-    """Return the profile that --live takes where no option names another."""
-    from promptlab import profiles
-
-    return profiles.read(config.rootpath / "pyproject.toml", live=True).name
-
-
-def _say(config: pytest.Config, line: str, verbosity: int) -> None:
-    """Show a line at once, whatever is being captured; pytest's own output stays whole."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    if reporter is None or config.get_verbosity() < verbosity:
-        return
-    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-        reporter.ensure_newline()
-        reporter.write_line(line)
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test that is parametrized with an example by the example's id."""
+    kind = type(val)
+    return str(val.id) if (kind.__module__, kind.__name__) == ("promptlab.records", "Example") else None  # type: ignore[attr-defined]

@@ -61,6 +61,17 @@ def read_parquet(path: str | Path, **columns: str) -> tuple[Example, ...]:
     return _examples(_frame_rows(frame, str(path)), str(path), columns)
 
 
+def rows_of(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file as they stand, by the end of its name; see `read_csv`."""
+    if path.suffix == ".parquet":
+        import pandas
+
+        return _frame_rows(pandas.read_parquet(path), str(path))
+    if path.suffix in (".jsonl", ".ndjson"):
+        return _json_lines(path)
+    return _delimited(path, "\t" if path.suffix == ".tsv" else ",")
+
+
 def from_dataframe(frame: pandas.DataFrame, **columns: str) -> tuple[Example, ...]:
     """Take examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
     return _examples(_frame_rows(frame, "DataFrame"), "DataFrame", columns)

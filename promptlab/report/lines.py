@@ -89,6 +89,10 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     reasons = [f"{reason} {share:.3f}" for reason, share in result.missing.items() if share]
     if reasons:
         yield f"  without a label: {', '.join(reasons)}"
+    if result.clear_cut:
+        wrong = [row.example.id for row in result.clear_cut if not row.correct]
+        named = f"; wrong: {', '.join(wrong)}" if wrong else ""
+        yield f"  canonical: {len(result.clear_cut) - len(wrong)} of {len(result.clear_cut)} right{named}"
     rows = [("", "precision", "recall", "F1", "support")]
     for one, ends in zip(scores.labels, off.labels, strict=True):
         figures = (

@@ -1,0 +1,1 @@
+"""Prompts as pull requests change them."""

@@ -1,0 +1,44 @@
+"""What pull requests do to a prompt, recorded; tests/test_pull_requests.py makes a repository of them.
+
+The prompts were chosen by what they do to this model, so that each verdict occurs: they show the gate,
+and nothing about prompts. `worse` asks for one word and loses the tag, `better` is another description.
+"""
+
+import pytest
+
+import promptlab as pl
+
+from .task import HERE, WARM, fixed, task
+
+
+def test_one_question_has_a_typo():
+    changed = [a.id for a, b in zip(task.examples, fixed.examples, strict=True) if a.text != b.text]
+    assert ["q009"] == changed
+    assert "test" == next(name for name, of in task.splits.items() if any(e.id == "q009" for e in of))
+
+
+@pytest.mark.parametrize("name", ["main", "better", "worse", "reworded"])
+def test_each_prompt_is_recorded(lab, name):
+    result = lab.evaluate(task, HERE / name, name=name, classifier=WARM)
+    assert len(task.split("test")) == result.scores.n
+    assert len(task.canonical) == len(result.canonical.rows)
+
+
+@pytest.mark.parametrize("name", ["better", "worse"])
+def test_a_real_change_is_larger_than_what_can_be_detected(lab, name):
+    base, new = (lab.evaluate(task, HERE / one, name=one, classifier=WARM) for one in ("main", name))
+    flips = len(pl.compare(base, new).flips) / base.scores.n
+    assert abs(new.accuracy - base.accuracy) > pl.detectable(task, discordance=flips)
+    assert name == pl.compare(base, new).verdict
+
+
+def test_the_same_prompt_is_recorded_twice(lab):
+    once = lab.evaluate(task, HERE / "main", name="main", classifier=WARM)
+    again = lab.evaluate(task, HERE / "main", name="again", classifier=WARM)
+    assert "unchanged" == pl.compare(once, again).verdict
+    assert 0 < len(pl.compare(once, again).flips)
+
+
+def test_the_question_is_recorded_without_its_typo(lab):
+    result = lab.evaluate(fixed, HERE / "main", name="fixed", classifier=WARM)
+    assert len(fixed.split("test")) == result.scores.n

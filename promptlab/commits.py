@@ -1,0 +1,108 @@
+"""The state of the project at another commit, read out of git: nothing is checked out, nothing is run."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from promptlab.errors import PromptlabError
+
+SHORT = 8  # hexadecimal digits of a commit that people read
+
+
+class BaseError(PromptlabError):
+    """The commit to judge against cannot be read."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the repository that holds a folder.
+
+    Attributes:
+        name: as it was asked for, such as "origin/main".
+        id: the commit at which the working tree and `name` parted, forty hexadecimal digits.
+        top: the repository's own folder.
+    """
+
+    name: str
+    id: str
+    top: Path
+    _taken: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)
+
+    def take(self, path: Path) -> Path:
+        """Copy a file, or a folder, out of the commit; return where it is now, whether it is there or not.
+
+        Raises:
+            BaseError: the path lies outside the repository.
+        """
+        inside = self.inside(path)
+        target = Path(self._taken.name) / inside
+        if not target.exists():
+            for name in self._git("ls-tree", "-r", "-z", "--name-only", self.id, "--", inside).split(b"\0"):
+                if name:
+                    copy = Path(self._taken.name) / name.decode()
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    copy.write_bytes(self._git("cat-file", "blob", f"{self.id}:{name.decode()}"))
+        return target
+
+    def close(self) -> None:
+        """Remove what was copied."""
+        self._taken.cleanup()
+
+    def inside(self, path: Path) -> str:
+        """Return a path as the repository has it; BaseError where it lies outside."""
+        try:
+            return path.resolve().relative_to(self.top).as_posix()
+        except ValueError:
+            raise BaseError(
+                f"{path}: lies outside the repository {self.top}, so {self.name} has none"
+            ) from None
+
+    @cached_property
+    def changed(self) -> list[str]:
+        """The paths of the files that differ from the working tree, sorted."""
+        names = self._git("diff", "--name-only", "--no-renames", "-z", self.id, "--").split(b"\0")
+        return sorted(name.decode() for name in names if name)
+
+    def _git(self, *arguments: str) -> bytes:
+        return _git(self.top, *arguments)
+
+
+def commit(folder: Path, name: str) -> Commit:
+    """Find the commit at which the working tree of `folder` parted from `name`.
+
+    Raises:
+        BaseError: there is no git, no repository, no such commit, or a history that was cut off.
+    """
+    top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
+    shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
+    try:
+        there = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        parted = _git(top, "merge-base", there.decode().strip(), "HEAD")
+    except BaseError:
+        if shallow:
+            raise BaseError(
+                f"--promptlab-base={name}: this clone is shallow and lacks the history: "
+                f"check out with `fetch-depth: 0` (git fetch --unshallow)"
+            ) from None
+        raise BaseError(
+            f"--promptlab-base={name}: git knows no such commit, or none that it has in common with HEAD. "
+            f"Expected a branch or a commit such as origin/main; git fetch brings those of the server"
+        ) from None
+    return Commit(name, parted.decode().strip(), top, tempfile.TemporaryDirectory(prefix="promptlab-base-"))
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)  # noqa: S603, S607
+    except OSError as error:
+        raise BaseError(
+            f"git cannot be run ({error.strerror}), and --promptlab-base reads from it"
+        ) from error
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip().splitlines()
+        raise BaseError(f"git {arguments[0]} failed in {folder}: {why[-1] if why else done.returncode}")
+    return done.stdout
