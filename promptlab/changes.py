@@ -30,7 +30,8 @@ def data(task: Task, base: Commit) -> Iterator[str]:
         known = set(old)
         new = [example.id for example in task.examples if rows.get(example.source) not in known]
         gone = len(known - set(rows.values()))
-        yield f"data: {base.inside(path)}: {_count(new)} new or changed, {gone} rows of {base.name} gone"
+        gone_rows = f"{gone} row{'s' if gone != 1 else ''} of {base.name} gone"
+        yield f"data: {base.inside(path)}: {_count(new)} new or changed, {gone_rows}"
 
 
 def code(base: Commit) -> Iterator[str]:
@@ -102,4 +103,4 @@ def _parsed(path: Path) -> ast.Module | None:
 
 def _count(ids: list[str]) -> str:
     shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
-    return f"{len(ids)} examples{f' ({shown})' if ids else ''}"
+    return f"{len(ids)} example{'s' if len(ids) != 1 else ''}{f' ({shown})' if ids else ''}"

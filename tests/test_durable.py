@@ -98,6 +98,7 @@ def test_of_two_runs_that_race_for_a_file_one_is_refused(tmp_path, again):
             assert "another process is recording into it" in refused[0]
 
 
+@pytest.mark.thorough
 def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path):
     path = tmp_path / "run.jsonl"
 

@@ -111,7 +111,7 @@ def test_a_literal_is_one_line_that_reads_as_the_text(text):
     assert " ".join(text.split()).replace("\u200b", "") == back
 
 
-@pytest.mark.parametrize("count", [1, 30, 400])
+@pytest.mark.parametrize("count", [1, 30, pytest.param(400, marks=pytest.mark.thorough)])
 def test_it_stays_under_the_limit_whatever_is_judged(count):
     pairs = [judged("x" * 5_000, title=f"topics: {n}") for n in range(count)]
     rulings = rule(pairs, strict=False)

@@ -195,7 +195,7 @@ def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
     assert 0 == done.code, done.shown
     assert "2 passed" in done.shown
     assert (
-        "changed with it: data: data.csv: 1 examples (q009) new or changed, 1 rows of main gone" in done.shown
+        "changed with it: data: data.csv: 1 example (q009) new or changed, 1 row of main gone" in done.shown
     )
     assert "## promptlab: 1 unchanged" in done.comment
 
@@ -345,7 +345,7 @@ def test_a_changed_label_is_named_and_counts_for_both_sides(project):
     project.propose("worse")
     project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},insincere")
     project.commit("label")
-    assert "changed with it: data: data.csv: 1 examples (q009) new or changed" in project.judged().shown
+    assert "changed with it: data: data.csv: 1 example (q009) new or changed" in project.judged().shown
 
 
 def test_a_changed_model_is_named_and_judged(project):

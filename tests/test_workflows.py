@@ -72,6 +72,7 @@ def test_expressions_stand_in_no_script():
             assert not [one["run"] for one in job["steps"] if "${{" in one.get("run", "")], path
 
 
+@pytest.mark.thorough
 def test_a_pull_request_is_tested_and_judged(runner):
     runner.project.propose("worse")
     runner.project.commit("worse")

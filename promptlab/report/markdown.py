@@ -121,22 +121,17 @@ def _section(one: Ruling, room: int) -> str:
 def _figures(one: Ruling) -> Iterator[str]:
     """Yield the table: a row a figure, base beside new, and the change of the one that is judged."""
     found = one.comparison
-    if found is None or found.difference is None:
-        sides, judged = [one.pair.whole], ""
+    if found is None or not (found.difference or found.flips):
+        sides, change, judged = [one.pair.whole], "", ""
         yield f"| | prompt {one.pair.whole.prompt.id} |\n|---|---:|"
     else:
-        sides, judged = (
-            [found.base, found.new],
-            found.new.primary_name if found.difference.bootstrap else "accuracy",
-        )
+        sides = [found.base, found.new]
+        change = _change(found.difference) if found.difference else ""
+        judged = found.new.primary_name if found.difference and found.difference.bootstrap else "accuracy"
         yield f"| | base {found.base.prompt.id} | new {found.new.prompt.id} | change |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
-        change = (
-            []
-            if len(sides) == 1
-            else [_change(found.difference) if found and found.difference and name == judged else ""]
-        )
-        yield f"| {' | '.join([literal(name), *cells, *change])} |"
+        last = [change if name == judged else ""] if len(sides) > 1 else []
+        yield f"| {' | '.join([literal(name), *cells, *last])} |"
     yield f"\nAsked of the new prompt: {_asked(one.pair.whole)}\n"
 
 
