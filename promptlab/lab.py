@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from promptlab.errors import PromptlabError, refuse_unknown
 from promptlab.evaluations import MARGIN, Evaluation
 from promptlab.history import Iteration, Run
 from promptlab.loop import ITERATIONS, evaluate_async, evaluate_some, model_of, most_calls, steps
-from promptlab.records import Prompt
+from promptlab.records import Example, Prompt
 from promptlab.report import lines
 from promptlab.runner import Runner, test_at_work
 from promptlab.verify import ask_again
@@ -100,31 +100,33 @@ class Lab(Runner):
         scored, name = prompts.prompt_of(prompt), name or f"evaluate-{split}"
         place = None if isinstance(prompt, Prompt) else self._place(task, Path(prompt), name, settings)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
+        model = model_of(settings["classifier"])
+        old: Prompt | None = None
+        old_model, rest = model, tuple[Example, ...]()
+        if self.base and place and self.makes_calls:
+            old, old_model, rest = pairs.missing(task, place, self.base, split)
 
         async def work() -> Evaluation:
             result = await evaluate_async(task, scored, **settings, api_key=self.key)
-            if self.base and place and self.makes_calls:
-                old, model, rest = pairs.missing(task, place, self.base, split)
-                if rest and (old, model) != (scored, settings["classifier"]):
-                    await evaluate_some(task, old, rest, classifier=model, split="base", api_key=self.key)
+            if old and rest:  # answers that the base's commit lacks
+                asked = replace(old_model, base_url=model.base_url)
+                await evaluate_some(task, old, rest, classifier=asked, split="base", api_key=self.key)
             return result
 
         def planned(cassette: cassettes.IndexedCassette) -> str:
-            model = model_of(settings["classifier"])
-            asked = dict.fromkeys((*task.split(split), *task.canonical))
-            requests = (prompts.request(scored, example.text, model) for example in asked)
-            return f"{cassette.missing(map(wire.body_of, requests)):,} calls"
+            asked = [prompts.request(scored, e.text, model) for e in (*task.split(split), *task.canonical)]
+            asked += [prompts.request(old, e.text, old_model) for e in rest] if old else []
+            bodies = [wire.body_of(one) for one in asked]
+            return f"{cassette.missing(bodies):,} calls"
 
         def describe(result: Evaluation) -> Iterable[str]:
             notice = task.notice(split)
             return [*lines.evaluation(result), *([f"note: {notice}"] if notice else [])]
 
         def judge(result: Evaluation) -> pairs.Pair | None:
-            return (
-                pairs.pair(task, result, f"{task.name}: {name}", place, self.base)
-                if place and self.base
-                else None
-            )
+            if place is None or self.base is None:
+                return None
+            return pairs.pair(task, result, f"{task.name}: {name}", place, self.base)
 
         return self.once(task, name, settings | {"prompt": scored}, work, describe, planned, judge)
 

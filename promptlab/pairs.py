@@ -114,11 +114,13 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit)
     )
 
 
-def missing(task: Task, place: Place, base: Commit, split: str) -> tuple[Prompt, Model, tuple[Example, ...]]:
+def missing(
+    task: Task, place: Place, base: Commit, split: str
+) -> tuple[Prompt | None, Model, tuple[Example, ...]]:
     """Return the base's prompt and model, and the examples that its commit holds no answer for."""
     prompt, classifier, old, _ = _side(place, base)
     if prompt is None:
-        return Prompt(), classifier, ()
+        return None, classifier, ()
     found = recorded(task, prompt, classifier, task.split(split), old.calls)
     return prompt, classifier, tuple(one for one in task.split(split) if one.id not in found)
 

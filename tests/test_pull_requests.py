@@ -22,6 +22,7 @@ import promptlab.lab  # noqa: F401
 from benchmarks.pull_requests.task import FIXED, TYPO
 
 from .conftest import ROOT
+from .server import serving
 
 PROMPTS = ROOT / "benchmarks/pull_requests"
 RECORDED = ROOT / "cassettes/local/pull-requests"
@@ -302,6 +303,7 @@ def test_examples_that_are_not_recorded_on_both_sides_are_named_and_left_out(pro
 
 
 def test_too_few_examples_on_both_sides_fail_with_the_command_that_records_them(project):
+    """What is asked then is answered by a synthetic server."""
     path = project.folder / CASSETTE
     first, *calls, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([first, *calls[:100], last]), encoding="utf-8")
@@ -313,6 +315,15 @@ def test_too_few_examples_on_both_sides_fail_with_the_command_that_records_them(
     assert "incomplete: too little is recorded" in done.shown
     command = "pytest --live-changed --promptlab-base=main test_prompt.py::test_the_prompt_is_good_enough"
     assert f"90% have to be; to record the rest: {command}" in done.shown
+    # When
+    with serving(lambda body: "<label>sincere</label>") as server:
+        project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
+        project.pytest(*command.split()[1:])
+    # Then
+    assert 50 < len(server.bodies) < 62  # the test split's of the 62 that main lacks
+    done = project.judged()
+    assert "worse: on 154 test examples" in done.shown
+    assert "not compared" not in done.shown
 
 
 def test_a_prompt_that_was_not_recorded_is_told_how_in_the_comment(project):
