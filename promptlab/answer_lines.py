@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from promptlab.naming import LISTED
+from promptlab.naming import LISTED, named
 from promptlab.spelling import AROUND, loose_key_of, undecorated
 
 #: What may stand before a label on its line; group 1 where it announces an answer.
@@ -54,7 +54,9 @@ def _goes_on(before: str, line: str, labels: Sequence[str]) -> bool:
     """Say whether a line continues the sentence of the one before; an answer on a line of its own does not."""
     if not (line.lstrip()[:1].islower() and re.search(r"[\w,'-]$", before.rstrip()[-1:])):
         return False
-    return _hyphenated(before.rstrip()) or not (alone(line, labels) or alone(before, labels))
+    if _hyphenated(before.rstrip()):
+        return not alone(line, labels) or bool(named(before.rstrip()[:-1] + line.lstrip(), labels))
+    return not (alone(line, labels) or alone(before, labels))
 
 
 def _hyphenated(line: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def data(task: Task, base: Commit) -> Iterator[str]:
         known = set(old)
         new = [example.id for example in task.examples if rows.get(example.source) not in known]
         gone = len(known - set(rows.values()))
-        gone_rows = f"{gone} row{'s' if gone != 1 else ''} of {base.name} gone"
+        gone_rows = f"{gone} row{'s' if gone != 1 else ''} of {base.name} changed or gone"
         yield f"data: {base.inside(path)}: {_count(new)} new or changed, {gone_rows}"
 
 
@@ -75,9 +76,12 @@ def _differences(old: ast.Module, new: ast.Module) -> Iterator[str]:
 
 
 def _pairs(what: str, old: list[str], new: list[str]) -> Iterator[str]:
-    for number in range(max(len(old), len(new))):
-        before, after = (side[number] if number < len(side) else "nothing" for side in (old, new))
-        yield f"{what}: {before} -> {after}"
+    """Yield what became of each, beside what it resembles; the rest is gone or added."""
+    for before in old:
+        close = difflib.get_close_matches(before, new, n=1, cutoff=0.6)
+        yield f"{what}: {before} -> {close[0] if close else 'gone'}"
+        new = [one for one in new if one not in close]
+    yield from (f"{what} added: {one}" for one in new)
 
 
 def _settings(tree: ast.Module) -> dict[str, str]:

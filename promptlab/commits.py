@@ -48,6 +48,11 @@ class Commit:
                     copy.write_bytes(self._git("cat-file", "blob", f"{self.id}:{name.decode()}"))
         return target
 
+    @property
+    def copies(self) -> str:
+        """The folder of what was copied out of the commit."""
+        return self._taken.name
+
     def close(self) -> None:
         """Remove what was copied."""
         self._taken.cleanup()

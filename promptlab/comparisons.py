@@ -113,8 +113,8 @@ class Comparison:
             return "no more examples are needed"
         if self.needed is None:
             return "no difference is to be seen, so no number of examples would show one"
-        rounded = round(self.needed, 2 - len(str(self.needed)))  # more digits would look like knowledge
-        about = f"about {rounded:,} examples in all (here {n})"
+        rounded = round(self.needed, 2 - len(str(self.needed)))  # two digits: more would look like knowledge
+        about = f"about {rounded:,} {self.new.split} examples in all (here {n})"
         if self.needed > 20 * n:
             return (
                 f"too close to settle in practice: it would take {about}, if the change is what it looks like"
@@ -154,6 +154,8 @@ def compare(
     Raises:
         DataError: the two are not about the same examples.
     """
+    if not 0 <= margin < 1:
+        raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
     if not 0.5 < confidence < 1:
         raise DataError(f"confidence is {confidence!r}, expected a share between 0.5 and 1, such as 0.95")
     found = None if b.asks_as(a) else paired.difference(paired_table(a, b), confidence)
@@ -186,7 +188,6 @@ def compare_all(
 
 
 def _lines(one: Comparison) -> Iterator[str]:
-    """Explain: the verdict, what to do about it, what changed, then the figures."""
     if one.difference is None:
         yield "unchanged: prompt, model and texts are the same, so there is nothing to judge"
         if one.flips:
@@ -194,17 +195,15 @@ def _lines(one: Comparison) -> Iterator[str]:
             yield f"  noise floor: {len(one.flips)} of {one.new.scores.n} answers flipped when asked again ({share:.1%})"
         return
     yield _headline(one, one.difference)
-    yield f"  safe to swap: {_safe(one)}"
-    each = "; ".join(
-        f"{label} {fixed} fixed, {broken} broken" for label, (fixed, broken) in one.by_label.items()
-    )
+    yield f"  safe to swap: {_safe(one, one.difference)}"
+    each = "; ".join(f"{name} {a} fixed, {b} broken" for name, (a, b) in one.by_label.items())
     yield f"  {len(one.flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken"
     yield f"  by true label: {each}"
     yield from _figures(one, one.difference)
     if one.verdict == "inconclusive":
         yield f"  {one.needed_in_words}"
     risk = f"{100 * (1 - one.confidence):.2g}%"
-    yield f"  plausibly: the true change lies beyond either end with a risk of {risk}"
+    yield f"  plausibly: the true change lies beyond each of the two ends with a risk of {risk}"
 
 
 def _headline(one: Comparison, found: Difference) -> str:
@@ -217,15 +216,15 @@ def _headline(one: Comparison, found: Difference) -> str:
     return said if found.bootstrap else f"{said}; that is {len(one.flips)} answers, so confirm it on more"
 
 
-def _safe(one: Comparison) -> str:
-    found = paired.difference(paired_table(one.base, one.new))
-    name = one.new.primary_name if found.bootstrap else "accuracy"
-    limit = f"the limit is {one.margin:g}"
-    if found.high < 0:
-        return f"no; {name} has fallen, by up to {-found.low:.3f}"
-    if found.low > 0:
-        return f"yes; {name} has risen by {found.low:.3f} or more"
-    return f"{'yes' if one.no_worse else 'not proven'}; {name} may have lost up to {-found.low:.3f}, {limit}"
+def _safe(one: Comparison, judged: Difference) -> str:
+    name = one.new.primary_name if judged.bootstrap else "accuracy"
+    if judged.high < 0:
+        return f"no; {name} has fallen, by up to {-judged.low:.3f}"
+    if judged.low > 0:
+        return f"yes; {name} has risen by {judged.low:.3f} or more"
+    lost = max(0, -paired.difference(paired_table(one.base, one.new)).low)  # of each by itself, at 5%
+    said = f"{name} may have lost up to {lost:.3f}, the limit is {one.margin:g}"
+    return f"{'yes' if one.no_worse else 'not proven'}; {said}"
 
 
 def _figures(one: Comparison, found: Difference) -> Iterator[str]:
@@ -234,13 +233,15 @@ def _figures(one: Comparison, found: Difference) -> Iterator[str]:
     if found.bootstrap:
         yield f"  {_change(one)}, {ends}"
         if found.metric != "accuracy":
-            yield f"  {_change(one, 'accuracy')}, {accuracy} (described, not judged)"
+            level = "" if one.confidence == CONFIDENCE else "at 5%; "  # it is not shared out
+            yield f"  {_change(one, 'accuracy')}, {accuracy} ({level}described, not judged)"
     else:
         few = f"under {FEW} answers changed" if len(one.flips) < FEW else "whole labels changed"
         yield f"  {_change(one, 'accuracy')}, {ends} (judged: {few}, too few for a range of {one.new.primary_name})"
         if one.new.metric != "accuracy":
             yield f"  {_change(one)}"
-    yield f"  McNemar's exact p {one.mcnemar:.3f} (described, not judged)"
+    p = f"{one.mcnemar:.3f}" if one.mcnemar >= 0.0005 else "below 0.001"
+    yield f"  McNemar's exact p {p} (described, not judged)"
 
 
 def _change(one: Comparison, metric: str = "primary") -> str:

@@ -76,6 +76,8 @@ class Evaluation:
             base: another prompt's answers about the same examples.
             margin: how much may be lost, a share of 0 to 1, fixed before looking.
         """
+        if not 0 <= margin < 1:
+            raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
         claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
         if self.asks_as(base):
             return Shown(True, f"{claim}: prompt, model and texts are the same")

@@ -8,8 +8,9 @@ from typing import Literal
 
 from promptlab.comparisons import Comparison, compare, compare_all
 from promptlab.errors import PromptlabError
-from promptlab.pairs import Pair
+from promptlab.pairs import UNREADABLE, Pair
 
+SHOWN = 20  # ids that are named
 LEAST = 0.9  # share of the examples that have to be recorded on both sides
 
 Verdict = Literal["worse", "incomplete", "inconclusive", "better", "unchanged", "new"]
@@ -34,14 +35,15 @@ class Ruling:
         """The verdict and what stands behind it, a line each."""
         pair, count = self.pair, len(self.pair.alone)
         told = [str(self.comparison) if self.comparison else f"{self.verdict}: {_nothing(pair)}"]
-        if count and not pair.same:
-            shown = ", ".join(pair.alone[:50]) + (", ..." if count > 50 else "")
-            told.append(
-                f"  not compared: {count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
-            )
         if self.verdict == "incomplete":
             told.append(f"  {LEAST:.0%} have to be; to record the rest: {pair.place.record_with}")
-        told += [f"  changed with it: {note}" for note in pair.notes]
+        if count and not pair.same:
+            shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
+            where = f"{count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
+            told.append(f"  not compared: {where}")
+        told += [
+            f"  {'' if note.startswith(UNREADABLE) else 'changed with it: '}{note}" for note in pair.notes
+        ]
         return "\n".join([*told, f"  base: {pair.against}; prompt: {pair.folder}"])
 
     @property
@@ -58,8 +60,8 @@ class Ruling:
 def rule(pairs: Sequence[Pair], *, strict: bool) -> tuple[Ruling, ...]:
     """Judge all pairs with one chance of error.
 
-    "worse" and "incomplete" (too few examples on both sides) fail; with `strict`, so does whatever is
-    not shown to be no worse.
+    "worse" and "incomplete" (too few examples on both sides) fail; with `strict`, so do what is not shown
+    to be no worse, and a prompt whose folder was renamed and changed at once.
     """
     whole = [one for one in pairs if not _incomplete(one) and one.base and one.new]
     sides = [(one.base, one.new) for one in whole if one.base and one.new]
@@ -78,6 +80,11 @@ def _nothing(pair: Pair) -> str:
     """Say why there is nothing to compare."""
     if pair.same:
         return "prompt and model are the same, so there is nothing to judge"
+    if pair.renamed:
+        return (
+            f"{pair.against} has no prompt in {pair.folder}, but recorded another one under this name: was the "
+            f"folder renamed? Rename it in a pull request of its own, and change it in the next"
+        )
     if not pair.known:
         return f"{pair.against} has no prompt in {pair.folder}, so there is nothing to compare"
     return f"too little is recorded of the prompt of {pair.against}"
@@ -86,7 +93,7 @@ def _nothing(pair: Pair) -> str:
 def _ruling(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Ruling:
     if comparison is None:
         verdict: Verdict = "unchanged" if pair.same else "incomplete" if pair.known else "new"
-        return Ruling(pair, verdict, None, failed=verdict == "incomplete")
+        return Ruling(pair, verdict, None, failed=verdict == "incomplete" or (strict and pair.renamed))
     failed = comparison.verdict == "worse" or (strict and not comparison.no_worse)
     return Ruling(pair, comparison.verdict, comparison, failed)
 

@@ -29,7 +29,7 @@ def _no_base(why: str) -> None:
     raise PromptlabError(why)
 
 
-@dataclass
+@dataclass(repr=False)
 class Lab(Runner):
     """Runs optimizations and evaluations inside a test session.
 
@@ -38,6 +38,10 @@ class Lab(Runner):
     """
 
     skip: Callable[[str], None] = _no_base
+
+    def __repr__(self) -> str:
+        """Say what a failed test needs to know of it."""
+        return f"<Lab profile {self.profile.name}, {self.mode}>"
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
         """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
@@ -97,7 +101,12 @@ class Lab(Runner):
         """
         __tracebackhide__ = True
         refuse_unknown(settings, evaluate_async, "lab.evaluate")
-        scored, name = prompts.prompt_of(prompt), name or f"evaluate-{split}"
+        name = name or f"evaluate-{split}"
+        try:
+            scored = prompts.prompt_of(prompt)
+        except PromptlabError as error:
+            self.failed.append((f"{task.name}: {name}", str(error)))
+            raise
         place = None if isinstance(prompt, Prompt) else self._place(task, Path(prompt), name, settings)
         settings = {"classifier": self.profile.classifier} | settings | {"split": split}
         model = model_of(settings["classifier"])

@@ -104,7 +104,12 @@ def rejected(before: str, behind: str) -> bool:
 def open_ended(line: str) -> bool:
     """Say whether a line ends in a negation that is meant for the next: "It is not"."""
     words = re.findall(r"[\w']+", line[-BACK:])
-    if not words or words[-1] in ANSWERS or re.search(r"[.!?;]\W*$", line):
+    if (
+        not words
+        or words[-1] in ANSWERS
+        or (len(words) == 1 and words != ["not"])
+        or re.search(r"[.!?;]\W*$", line)
+    ):
         return False
     return _negation(exact(words[-1]))
 

@@ -124,7 +124,9 @@ def live_profile(config: pytest.Config) -> str:
 def base(config: pytest.Config) -> Commit | None:
     """Return the commit to judge against; None where no option names one."""
     name = config.getoption("promptlab_base")
-    if not name:
+    if name == "":
+        raise pytest.UsageError("--promptlab-base is empty, expected a commit such as origin/main")
+    if name is None:
         if config.getoption("promptlab_strict"):
             raise pytest.UsageError("--promptlab-strict needs --promptlab-base=COMMIT to judge against")
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-from promptlab import cassette_file, changes, profiles, prompts, wire
+from promptlab import archive, cassette_file, changes, profiles, prompts, wire
 from promptlab.cassette_file import Recording
 from promptlab.commits import SHORT, Commit
 from promptlab.datasets import Task
@@ -21,6 +21,7 @@ from promptlab.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
 
 T = TypeVar("T")
+UNREADABLE = "of the base could not be read"  # begins a note that is no change
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Pair:
         alone: ids of the examples that are not recorded on both sides, in order.
         same: whether both ask the same model with the same prompt.
         known: whether the base has the prompt at all.
+        renamed: whether it has none in this folder, but recorded another under this name.
         notes: what else differs between base and head, a sentence each.
         folder: the prompt's folder, as the repository has it.
         against: the base, as people read it.
@@ -71,6 +73,7 @@ class Pair:
     alone: tuple[str, ...]
     same: bool
     known: bool
+    renamed: bool
     notes: tuple[str, ...]
     folder: str
     against: str
@@ -86,6 +89,8 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit)
     examples = [row.example for row in result.rows]
     prompt, classifier, old, notes = _side(place, base)
     mine = cassette_file.read(place.cassette)
+    moved = prompt is None and bool(recorded(task, result.prompt, classifier, examples, old.calls))
+    prompt = result.prompt if moved else prompt  # the base asked the same, from another folder
     same = prompt == result.prompt and _served(classifier) == _served(result.classifier)
     rows = recorded(task, prompt, classifier, examples, old.calls) if prompt else {}
     if prompt and not same:
@@ -107,6 +112,7 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit)
         alone=tuple(one.id for one in examples if prompt and one.id not in rows),
         same=same,
         known=prompt is not None,
+        renamed=prompt is None and bool(old.calls),
         notes=(*notes, *_asks(classifier, result.classifier), *changes.data(task, base), *changes.code(base)),
         folder=base.inside(place.folder),
         against=f"{base.name} ({base.id[:SHORT]})",
@@ -146,6 +152,10 @@ def _side(place: Place, base: Commit) -> tuple[Prompt | None, Model, Recording, 
     prompt = _or_else(lambda: prompts.load_prompt(folder), None, notes) if folder.is_dir() else None
     cassette = place.root / "cassettes" / profile.name / place.cassette.parent.name / place.cassette.name
     recording = _or_else(lambda: cassette_file.read(base.take(cassette)), Recording(), notes)
+    if not recording.calls:  # recorded under another name, perhaps
+        for path in archive.recordings(base.take(place.root / "cassettes" / profile.name)):
+            recording.calls |= _or_else(functools.partial(cassette_file.read, path), Recording(), notes).calls
+    notes = [note.replace(f"{base.copies}/", f"{base.name}:") for note in notes]
     return prompt, place.classifier or profile.classifier, recording, notes
 
 
@@ -162,7 +172,7 @@ def _or_else(read: Callable[[], T], default: T, notes: list[str]) -> T:
     try:
         return read()
     except PromptlabError as error:
-        notes.append(f"the base cannot be read: {error}")
+        notes.append(f"{UNREADABLE}: {error}")
         return default
 
 
@@ -172,4 +182,8 @@ def _served(model: Model | None) -> Model | None:
 
 
 def _asks(old: Model, new: Model | None) -> list[str]:
-    return [] if _served(old) == _served(new) else [f"classifier: {old} -> {new}"]
+    if new is None or _served(old) == _served(new):
+        return []
+    names = [one.name for one in fields(Model) if one.name != "base_url"]
+    told = ((name, getattr(old, name), getattr(new, name)) for name in names)
+    return [f"classifier: {name} {a!r} -> {b!r}" for name, a, b in told if a != b]

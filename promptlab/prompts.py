@@ -60,7 +60,8 @@ def load_prompt(folder: str | Path) -> Prompt:
     found = sorted(path.name for path in folder.glob("*.md"))
     expected = [f"{part}.md" for part in PARTS]
     if not found:
-        raise DataError(f"{folder}: holds no prompt, expected a folder with {', '.join(expected)}")
+        where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
+        raise DataError(f"{folder}: holds no prompt{where}, expected a folder with {', '.join(expected)}")
     for name in found:
         if name not in expected:
             raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")

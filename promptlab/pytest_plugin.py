@@ -78,15 +78,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Close the network to all tests, where the project wants that."""
-    with _closed(session.config):
-        done = yield
     config = session.config
-    if (
-        config.getoption("promptlab_base")
-        and not hasattr(config, "workerinput")
-        and not config.option.collectonly
-    ):
-        config.stash[PAIRS].extend(_judged_here(config))
+    judged = config.getoption("promptlab_base") and not (
+        hasattr(config, "workerinput") or config.option.collectonly
+    )
+    try:
+        with _closed(config):
+            done = yield
+    except session.Interrupted as error:
+        config.stash[PAIRS].append(("the session", f"it did not run to its end: {error}"))
+        if judged:
+            _judge(session)
+        raise
+    if judged:
         _judge(session)
     return done
 
@@ -113,6 +117,7 @@ def _judge(session: pytest.Session) -> None:
     from promptlab.verdicts import judge
 
     config = session.config
+    config.stash[PAIRS].extend(_judged_here(config))
     failed = dict(one for one in config.stash[PAIRS] if isinstance(one, tuple))
     pairs = {one.title: one for one in config.stash[PAIRS] if not isinstance(one, tuple)}
     ledger = [

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
 
 
+NOTHING = "no prompt was judged: no test that was run gives lab.evaluate the folder of one"
+
+
 class PromptWarning(UserWarning):
     """A prompt changed, and its examples cannot tell whether it got better or worse."""
 
@@ -47,7 +50,7 @@ def judge(
         sorted(pairs, key=lambda pair: pair.title), strict=session.config.getoption("promptlab_strict")
     )
     for one in rulings:
-        if one.verdict not in ("unchanged", "new"):
+        if one.failed or one.verdict not in ("unchanged", "new"):
             _report(session, one)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
@@ -56,7 +59,12 @@ def judge(
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
             file.write(markdown.document(rulings, failed, ledger, STEP_LIMIT))
-    told = [line for one in rulings for line in (f"{one.pair.title}: {one.explained}", "")]
+    told = [f"{title}: not evaluated: {why}" for title, why in failed.items()]
+    if not rulings and not failed:
+        told.append(NOTHING)
+        if session.config.getoption("promptlab_strict"):
+            _pass_on(session, "promptlab::a prompt is judged", NOTHING, [])
+    told += [line for one in rulings for line in (f"{one.pair.title}: {one.explained}", "")]
     session.config.stash[ANNOTATIONS] = [line for one in rulings for line in _annotations(one)]
     return [*"\n".join(told).splitlines(), f"for a pull request: {comment}"]
 
@@ -65,24 +73,31 @@ ANNOTATIONS = pytest.StashKey[list[str]]()  # commands for GitHub, printed at th
 
 
 def _report(session: pytest.Session, one: Ruling) -> None:
-    """Pass a ruling on as the report of a test, so that it is counted, listed and kept as any other."""
-    file = one.pair.place.test.partition("::")[0]
-    name = f"prompt[{one.pair.title}]"
-    failed = one.failed
+    """Report a ruling as a test, with its figures."""
+    nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
+    _pass_on(session, nodeid, one.explained if one.failed else None, list(_properties(one)))
+    if one.verdict == "inconclusive" and not one.failed:
+        _warn(session, nodeid, one)
+
+
+def _pass_on(
+    session: pytest.Session, nodeid: str, failure: str | None, figures: list[tuple[str, object]]
+) -> None:
+    """Pass the report of a test on, so that it is counted, listed and kept as any other."""
+    file, _, name = nodeid.partition("::")
     session.testscollected += 1
     for when in ("call", "teardown"):
+        failed = failure is not None and when == "call"
         report = pytest.TestReport(
-            nodeid=f"{file}::{name}",
+            nodeid=nodeid,
             location=(file, None, name),
             keywords={},
-            outcome="failed" if failed and when == "call" else "passed",
-            longrepr=one.explained if failed and when == "call" else None,
+            outcome="failed" if failed else "passed",
+            longrepr=failure if failed else None,
             when=when,
-            user_properties=list(_properties(one)),
+            user_properties=figures,
         )
         session.config.hook.pytest_runtest_logreport(report=report)
-    if one.verdict == "inconclusive" and not failed:
-        _warn(session, f"{file}::{name}", one)
 
 
 def _warn(session: pytest.Session, nodeid: str, one: Ruling) -> None:
@@ -94,7 +109,7 @@ def _warn(session: pytest.Session, nodeid: str, one: Ruling) -> None:
     )
 
 
-def _properties(one: Ruling) -> Iterator[tuple[str, str | float]]:
+def _properties(one: Ruling) -> Iterator[tuple[str, object]]:
     yield "promptlab.verdict", one.verdict
     if one.comparison is None:
         return

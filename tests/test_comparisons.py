@@ -165,7 +165,7 @@ def test_what_would_decide_is_told():
     found = pl.compare(*pair(160, 20, 14))
     assert found.needed > 160
     assert 920 == round(found.needed, -1)
-    assert "about 920 examples in all (here 160) would probably settle it" in str(found)
+    assert "about 920 test examples in all (here 160) would probably settle it" in str(found)
     assert "too close to settle in practice" in str(pl.compare(*pair(160, 20, 19)))
     assert pl.compare(*pair(160, 30, 5)).needed is None
     assert pl.compare(*pair(160, 12, 12)).needed is None

@@ -29,7 +29,7 @@ LADDER = [
     {"cassette_file", "datasets", "models"},
     {"vcr_forms", "archive", "prompts", "metrics", "comparisons", "power", "changes", "ledger"},
     {"cassettes", "snapshots", "history", "pairs"},
-    {"evidence", "gate", "report.lines", "report.words"},
+    {"evidence", "gate", "report.lines", "report.literals", "report.words"},
     {"proposal", "report.page", "report.markdown"},
     {"critique", "verify"},
     {"loop"},

@@ -15,7 +15,8 @@ from promptlab.metrics import evaluation, predict
 from promptlab.pairs import Pair, Place
 from promptlab.profiles import CLAUDE
 from promptlab.records import Model, Prompt, Reply
-from promptlab.report.markdown import LIMIT, MARKER, document, literal
+from promptlab.report.literals import literal
+from promptlab.report.markdown import LIMIT, MARKER, document
 from promptlab.report.page import render
 from promptlab.terminal import harmless, shielded
 
@@ -61,7 +62,9 @@ def judged(text="fine", count=80, title="topics: test", notes=(), label=None):
     new = evaluation(about, "test", Prompt(f"new {text}"), rows("new", lambda n: n % 4), MODEL)
     place = Place(ROOT, ROOT, ROOT, CLAUDE, None, "pytest", "tests/test_x.py::test_y")
     headers = ({}, {})
-    return Pair(title, place, base, new, new, (), False, True, tuple(notes), "prompt", "main (0)", headers)
+    return Pair(
+        title, place, base, new, new, (), False, True, False, tuple(notes), "prompt", "main (0)", headers
+    )
 
 
 class Tags(HTMLParser):
@@ -129,7 +132,7 @@ def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
     order = [
         shown.index(one)
         for one in (
-            "prompts fail",
+            "evaluations fail",
             "worse: on",
             "| macro F1 |",
             "word by word",

@@ -163,7 +163,7 @@ def test_a_worse_prompt_fails_and_is_named_in_the_list_of_failures(project):
     assert 1 == done.code, done.shown
     assert "FAILED test_prompt.py::prompt[insincere: evaluate-test]" in done.shown
     assert "2 failed, 1 passed" in done.shown
-    assert "## promptlab: 1 of 1 prompts fail" in done.comment
+    assert "## promptlab: 1 of 1 evaluations fail" in done.comment
 
 
 def test_the_same_quality_in_other_words_passes_with_a_warning(project):
@@ -173,7 +173,7 @@ def test_the_same_quality_in_other_words_passes_with_a_warning(project):
     assert 0 == done.code, done.shown
     assert "3 passed, 1 warning" in done.shown
     assert "## promptlab: 1 inconclusive" in done.comment
-    assert re.search(r"examples in all \(here 154\)|no number of examples would show one", done.shown)
+    assert re.search(r"test examples in all \(here 154\)|no number of examples would show one", done.shown)
 
 
 def test_what_is_not_shown_to_be_no_worse_fails_where_the_user_is_strict(project):
@@ -196,7 +196,8 @@ def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
     assert 0 == done.code, done.shown
     assert "2 passed" in done.shown
     assert (
-        "changed with it: data: data.csv: 1 example (q009) new or changed, 1 row of main gone" in done.shown
+        "changed with it: data: data.csv: 1 example (q009) new or changed, 1 row of main changed or gone"
+        in done.shown
     )
     assert "## promptlab: 1 unchanged" in done.comment
 
@@ -262,6 +263,11 @@ def test_a_base_that_is_no_commit_is_refused_in_one_line(project, base):
     assert f"--promptlab-base={base}: git knows no such commit" in done.shown
 
 
+def test_an_empty_base_is_refused(project):
+    """As it comes from a variable that is not set."""
+    assert 4 == project.pytest("--promptlab-base=").code
+
+
 def test_a_folder_that_is_no_repository_is_named(project):
     shutil.rmtree(project.folder / ".git")
     done = project.judged(GIT_CEILING_DIRECTORIES=str(project.folder.parent))
@@ -282,13 +288,68 @@ def test_the_base_is_where_the_branch_began(project):
     assert "## promptlab: 1 unchanged" in project.judged().comment
 
 
-def test_a_prompt_that_is_new_is_not_judged(project):
+def move(project):
     (project.folder / "prompt").rename(project.folder / "moved")
     project.edit("test_prompt.py", '"prompt"', '"moved"')
+
+
+def test_a_folder_that_was_renamed_is_unchanged(project):
+    move(project)
     project.commit("moved")
-    done = project.judged()
+    assert "## promptlab: 1 unchanged" in project.judged("--promptlab-strict").comment
+
+
+def test_a_folder_that_was_renamed_and_changed_cannot_be_judged(project):
+    project.propose("worse")
+    move(project)
+    project.commit("moved")
+    assert "has no prompt in moved, but recorded another one under this name" in project.judged().shown
+    strict = project.judged("--promptlab-strict")
+    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test] - new:" in strict.shown
+
+
+def test_a_prompt_that_is_new_is_not_judged(project):
+    project.git("rm", "--quiet", "-r", "prompt", "cassettes")
+    project.git("commit", "--quiet", "-m", "none yet")
+    project.propose("better")
+    project.commit("new")
+    done = project.judged("--promptlab-strict")
     assert 0 == done.code, done.shown
-    assert "has no prompt in moved, so there is nothing to compare" in done.shown
+    assert "has no prompt in prompt, so there is nothing to compare" in done.shown
+
+
+def test_a_recording_under_another_name_is_found(project):
+    project.propose("worse")
+    (project.folder / CASSETTE).rename((project.folder / CASSETTE).with_name("mine.jsonl"))
+    project.edit("test_prompt.py", '"prompt")', '"prompt", name="mine")')
+    project.commit("named")
+    assert "worse: on 154 test examples" in project.judged().shown
+
+
+def test_a_session_that_judges_nothing_says_so(project):
+    project.edit("test_prompt.py", '"prompt")', 'pl.load_prompt("prompt"))')
+    done = project.judged()
+    assert 0 == done.code
+    assert "no prompt was judged: no test that was run gives lab.evaluate the folder of one" in done.shown
+    assert "FAILED promptlab::a prompt is judged" in project.judged("--promptlab-strict").shown
+
+
+def test_a_session_that_cannot_start_replaces_the_comment(project):
+    project.judged()
+    project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},sinsere")
+    done = project.judged()
+    assert "**not evaluated**: it did not run to its end" in done.comment
+
+
+def test_a_recording_of_the_base_that_is_damaged_is_named(project):
+    path = project.folder / CASSETTE
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    project.git("commit", "--quiet", "-am", "damaged")
+    project.propose("worse")
+    project.commit("worse")
+    shown = project.judged().shown
+    assert f"\n  of the base could not be read: main:{CASSETTE}, line " in shown
 
 
 def test_examples_that_are_not_recorded_on_both_sides_are_named_and_left_out(project):
@@ -331,7 +392,7 @@ def test_a_prompt_that_was_not_recorded_is_told_how_in_the_comment(project):
     project.commit("unrecorded")
     done = project.judged()
     assert 1 == done.code, done.shown
-    assert "## promptlab: 1 of 1 prompts fail" in done.comment
+    assert "## promptlab: 1 of 1 evaluations fail" in done.comment
     assert (
         "**not evaluated**: no recording of task 'insincere', evaluation, example 'q004' in cassettes/"
         in done.comment
@@ -367,9 +428,7 @@ def test_a_changed_model_is_named_and_judged(project):
     )
     project.commit("model")
     done = project.judged()
-    assert (
-        "changed with it: classifier: Model(name='qwen2.5-coder-1.5b-instruct', max_tokens=160" in done.shown
-    )
+    assert "changed with it: classifier: max_tokens 160 -> 200" in done.shown
     assert "inconclusive" in done.comment
 
 

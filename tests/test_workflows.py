@@ -79,8 +79,8 @@ def test_a_pull_request_is_tested_and_judged(runner):
     done = runner(step("prompts", "Test and judge"), BASE="main", GITHUB_ACTIONS="true")
     assert 1 == done.returncode, done.stdout
     assert "2 failed, 1 passed" in done.stdout
-    assert "prompts fail" in (runner.tools / "summary.md").read_text(encoding="utf-8")
-    assert "prompts fail" in (runner.project.folder / ".promptlab/comment.md").read_text(encoding="utf-8")
+    assert "evaluations fail" in (runner.tools / "summary.md").read_text(encoding="utf-8")
+    assert "evaluations fail" in (runner.project.folder / ".promptlab/comment.md").read_text(encoding="utf-8")
     assert (runner.project.folder / "junit.xml").exists()
 
 

@@ -7,7 +7,6 @@ a tag, leaves its cell, makes a link or calls for a person.
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from promptlab.gate import Ruling
 from promptlab.paired import Difference
 from promptlab.records import Prompt
 from promptlab.report.lines import provenance
+from promptlab.report.literals import literal, unlinked, with_command
 from promptlab.report.words import diff
 from promptlab.secrets import masked
 
@@ -55,7 +55,7 @@ def document(
         limit: bytes.
     """
     titles = [
-        f"❌ {literal(title)}: **not evaluated**: {literal(why[:WHY])}" for title, why in failed.items()
+        f"❌ {literal(title)}: **not evaluated**: {with_command(why[:WHY])}" for title, why in failed.items()
     ]
     titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in rulings]
     head = "\n".join([MARKER, f"## promptlab: {_headline(rulings, failed)}", "", *_listed(titles, limit)])
@@ -76,20 +76,10 @@ def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
         yield f"- {title}"
 
 
-def literal(text: str) -> str:
-    """Write a text on one line, so that Markdown and GitHub take it for nothing but text."""
-    shown = _unlinked(" ".join(text.split()))
-    return re.sub(MEANT, lambda sign: f"&#{ord(sign[0])};", shown)
-
-
-#: What Markdown may take for more than text: in a line, at its start, and in addresses.
-MEANT = r"[&<>|`*_~\[\]\\#@!$^{}]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\."
-
-
 def _headline(rulings: Sequence[Ruling], broken: Mapping[str, str]) -> str:
     failed = sum(one.failed for one in rulings) + len(broken)
     if failed:
-        return f"{failed} of {len(rulings) + len(broken)} prompts fail"
+        return f"{failed} of {len(rulings) + len(broken)} evaluations fail"
     if not rulings:
         return "no prompt was judged"
     counted = {name: sum(one.verdict == name for one in rulings) for name in SIGNS}
@@ -97,6 +87,8 @@ def _headline(rulings: Sequence[Ruling], broken: Mapping[str, str]) -> str:
 
 
 def _sign(ruling: Ruling) -> str:
+    if ruling.verdict == "unchanged" and ruling.pair.notes:
+        return "⚠️"  # what was changed with it may matter more
     return "❌" if ruling.failed else SIGNS[ruling.verdict]
 
 
@@ -123,12 +115,13 @@ def _figures(one: Ruling) -> Iterator[str]:
     found = one.comparison
     if found is None or not (found.difference or found.flips):
         sides, change, judged = [one.pair.whole], "", ""
-        yield f"| | prompt {one.pair.whole.prompt.id} |\n|---|---:|"
+        yield f"| | prompt {one.pair.whole.prompt.id} (95%) |\n|---|---:|"
     else:
         sides = [found.base, found.new]
         change = _change(found.difference) if found.difference else ""
+        beyond = f" ({100 * (1 - found.confidence):.2g}% beyond each end)" if change else ""
         judged = found.new.primary_name if found.difference and found.difference.bootstrap else "accuracy"
-        yield f"| | base {found.base.prompt.id} | new {found.new.prompt.id} | change |\n|---|---:|---:|---:|"
+        yield f"| | base {found.base.prompt.id} (95%) | new {found.new.prompt.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
         yield f"| {' | '.join([literal(name), *cells, *last])} |"
@@ -171,7 +164,7 @@ def _f1(result: Evaluation, number: int) -> str:
 
 def _told(one: Ruling) -> Iterator[str]:
     """Yield the explanation, a line of the terminal's text each."""
-    yield from (f"- {literal(line.strip())}" for line in one.explained.splitlines())
+    yield from (f"- {with_command(line.strip())}" for line in one.explained.splitlines())
     yield ""
 
 
@@ -191,7 +184,7 @@ def _words(one: Ruling) -> str:
 
 def _marked(old: str, new: str) -> str:
     tags = {"same": "{}", "removed": "<del>{}</del>", "added": "<ins>{}</ins>"}
-    return "".join(tags[kind].format(_unlinked(html.escape(text))) for kind, text in diff(old, new))
+    return "".join(tags[kind].format(unlinked(html.escape(text))) for kind, text in diff(old, new))
 
 
 def _flips(one: Ruling, room: int) -> str:
@@ -233,11 +226,6 @@ def _parts() -> tuple[str, ...]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= CUT else text[: CUT - 1] + "…"
-
-
-def _unlinked(text: str) -> str:
-    """Part what GitHub would make a link to a person or a thread of."""
-    return re.sub(r"(@|#(?=\d)|(?i:gh-)(?=\d))", "\\1\u200b", text)
 
 
 def _size(text: str) -> int:
