@@ -29,6 +29,13 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests."""
     install(session, "test")
+    session.run("pytest", "-n2", "--dist=loadfile", *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Run the tests and say which lines they miss; that takes half as long again."""
+    install(session, "test")
     session.run("coverage", "run", "-m", "pytest", "-n2", "--dist=loadfile", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--skip-covered")
