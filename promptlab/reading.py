@@ -33,7 +33,8 @@ def read(extract: Extractor, labels: Sequence[str], reply: str) -> tuple[str | N
             f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
         )
     for key in KEYS:
-        alike = [label for label in labels if key(label) == key(found)]
+        sought = key(found)
+        alike = [label for label in labels if key(label) == sought]
         if len(alike) == 1:
             return alike[0], None
     several_named = {one.label for one in named(normal(found), labels)}

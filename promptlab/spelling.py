@@ -69,11 +69,16 @@ def sentences_of(line: str) -> list[str]:
     ]
 
 
+CONFIDENCE = 40  # characters at the end of an answer in which a confidence is looked for
+
+
 def undecorated(answer: str) -> str:
     """Return an answer without signs of approval, a confidence behind it, and TeX around it."""
     bare = re.sub(r"[✅✔☑👍🙂\ufe0f]|\\(?:boxed|text\w*|math\w*)\b", "", answer)
-    bare = bare.strip("$ ") if bare != answer else bare
-    return re.sub(r"\s*(?:\([^()]*\d\s?%?\)|\s[-,:]\s*[01]?\.\d+|\s[-,:]?\s*\d+\s?%)\s*$", "", bare)
+    bare = (bare.strip("$ ") if bare != answer else bare).rstrip()
+    start, end = bare[:-CONFIDENCE], bare[-CONFIDENCE:]  # on more, the search would take squares
+    end = re.sub(r"(?:\([^()]*\d\s?%?\)|\s[-,:]\s*[01]?\.\d+|\s[-,:]?\s*\d+\s?%)$", "", end)
+    return (start + end).rstrip()
 
 
 def different(answers: Iterable[str]) -> tuple[str, ...]:
