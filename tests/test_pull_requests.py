@@ -135,6 +135,12 @@ class Project:
         text = comment.read_text(encoding="utf-8") if comment.exists() else ""
         return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), text)
 
+    def pull_request(self, name: str, *arguments: str, **environment: str) -> Judged:
+        """Propose a prompt of the benchmark on a branch of its own, and judge it."""
+        self.propose(name)
+        self.commit(name)
+        return self.judged(*arguments, **environment)
+
     def judged(self, *arguments: str, **environment: str) -> Judged:
         """Run them as a pull request does."""
         return self.pytest("--promptlab-base=main", *arguments, **environment)
@@ -148,18 +154,14 @@ def project(pytester, monkeypatch):
 
 
 def test_a_better_prompt_passes_and_is_called_better(project):
-    project.propose("better")
-    project.commit("better")
-    done = project.judged()
+    done = project.pull_request("better")
     assert 0 == done.code, done.shown
     assert "3 passed" in done.shown
     assert "## promptlab: 1 better" in done.comment
 
 
 def test_a_worse_prompt_fails_and_is_named_in_the_list_of_failures(project):
-    project.propose("worse")
-    project.commit("worse")
-    done = project.judged()
+    done = project.pull_request("worse")
     assert 1 == done.code, done.shown
     assert "FAILED test_prompt.py::prompt[insincere: evaluate-test]" in done.shown
     assert "2 failed, 1 passed" in done.shown
@@ -167,9 +169,7 @@ def test_a_worse_prompt_fails_and_is_named_in_the_list_of_failures(project):
 
 
 def test_the_same_quality_in_other_words_passes_with_a_warning(project):
-    project.propose("reworded")
-    project.commit("reworded")
-    done = project.judged()
+    done = project.pull_request("reworded")
     assert 0 == done.code, done.shown
     assert "3 passed, 1 warning" in done.shown
     assert "## promptlab: 1 inconclusive" in done.comment
@@ -234,9 +234,7 @@ def test_a_session_without_a_base_judges_nothing(project):
 
 
 def test_workers_judge_the_same_and_do_nothing_twice(project):
-    project.propose("worse")
-    project.commit("worse")
-    alone = project.judged()
+    alone = project.pull_request("worse")
     together = project.judged("-n2")
     assert (1, alone.comment) == (together.code, together.comment)
     assert "2 failed, 1 passed" in together.shown
@@ -346,9 +344,7 @@ def test_a_recording_of_the_base_that_is_damaged_is_named(project):
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole[: len(whole) // 2], encoding="utf-8")
     project.git("commit", "--quiet", "-am", "damaged")
-    project.propose("worse")
-    project.commit("worse")
-    shown = project.judged().shown
+    shown = project.pull_request("worse").shown
     assert f"\n  of the base could not be read: main:{CASSETTE}, line " in shown
 
 
@@ -369,9 +365,7 @@ def test_too_few_examples_on_both_sides_fail_with_the_command_that_records_them(
     first, *calls, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([first, *calls[:100], last]), encoding="utf-8")
     project.git("commit", "--quiet", "-am", "half")
-    project.propose("worse")
-    project.commit("worse")
-    done = project.judged()
+    done = project.pull_request("worse")
     assert 1 == done.code, done.shown
     assert "incomplete: too little is recorded" in done.shown
     command = "pytest --live-changed --promptlab-base=main test_prompt.py::test_the_prompt_is_good_enough"
@@ -457,9 +451,7 @@ def test_tokens(lab):
 def test_assertions_explain_themselves(project):
     project.write("test_prompt.py", TESTS + ASSERTIONS)
     project.git("commit", "--quiet", "-am", "assertions")
-    project.propose("worse")
-    project.commit("worse")
-    done = project.judged()
+    done = project.pull_request("worse")
     wrong = re.findall(r"^FAILED test_prompt.py::test_canonical\[(q\d+)\]", done.shown, re.MULTILINE)
     assert wrong, done.shown
     assert re.search(rf"<Prediction {wrong[0]}: \w+, answered [^;]+; '", done.shown)
@@ -484,9 +476,7 @@ def test_canonical_examples_that_are_not_marked_are_asked_for(project):
 
 def test_on_github_there_are_annotations_and_a_summary_and_no_text_is_a_command(project, tmp_path_factory):
     summary = tmp_path_factory.mktemp("runner") / "summary.md"
-    project.propose("worse")
-    project.commit("worse")
-    done = project.judged(GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    done = project.pull_request("worse", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
     assert done.comment == summary.read_text(encoding="utf-8")
     stops, resumes = (
         re.findall(pattern, done.shown, re.MULTILINE)
