@@ -84,8 +84,8 @@ def thorough(session: nox.Session) -> None:
         "-n2",
         "-k",
         "label or reply or replies or tag",
-        "tests/test_extract.py",
-        "tests/test_checks.py",
+        "tests/labels/test_extract.py",
+        "tests/labels/test_checks.py",
         env=many,
     )
 

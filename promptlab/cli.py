@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.archive import problems, recordings
+    from promptlab.cassettes.archive import problems, recordings
 
     files = [path for given in known.files for path in (recordings(given) if given.is_dir() else [given])]
     found = [problem for path in files for problem in problems(path)]
@@ -55,7 +55,7 @@ def _verify(known: argparse.Namespace, _: list[str]) -> int:
 
 
 def _export(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.vcr_forms import export
+    from promptlab.cassettes.vcr_forms import export
 
     sys.stdout.write(f"{known.target}: {export(known.file, known.target, known.base_url)} calls\n")
     return 0

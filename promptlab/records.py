@@ -9,10 +9,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from promptlab.errors import shorten
-from promptlab.extract import Missing
+
+#: Why a prediction has no label.
+Missing = Literal["absent", "contradictory", "outside the set", "refused", "truncated", "empty"]
+REASONS: tuple[Missing, ...] = get_args(Missing)
+
+#: The figures by which prompts can be chosen and judged.
+Metric = Literal["macro_f1", "accuracy", "f1"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True, slots=True)

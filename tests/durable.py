@@ -6,9 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from promptlab import cassettes
+from promptlab.cassettes import recorder as cassettes
 from promptlab.errors import PromptlabError
-from promptlab.models import Client
+from promptlab.models.client import Client
 from promptlab.records import Request
 
 from .examples import model

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from promptlab.datasets import Task
+from promptlab.data.task import Task
 from promptlab.records import Example, Model
 
 LABELS = ("weather", "food")

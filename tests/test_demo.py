@@ -27,8 +27,8 @@ sys.addaudithook(refuse)
 SUMMARIZE = """
 import hashlib, json, sys
 from pathlib import Path
-from promptlab.lab import Lab
-from promptlab.profiles import read
+from promptlab.plugin.lab import Lab
+from promptlab.models.profiles import read
 from benchmarks.insincere.task import SETTINGS, task
 
 lab = Lab(Path("."), read(Path("pyproject.toml"), live=False), "replay", Path(sys.argv[2]), "local")

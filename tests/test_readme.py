@@ -19,7 +19,7 @@ def test_it_opens_with_the_two_commands():
 
 
 def test_the_loop_is_quoted_to_the_letter():
-    source = (ROOT / "promptlab/loop.py").read_text(encoding="utf-8")
+    source = (ROOT / "promptlab/optimizer/loop.py").read_text(encoding="utf-8")
     start = source.index("        for number in range(1")
     end = source.index("        # The test split is read here")
     assert textwrap.dedent(source[start:end]).strip() == BLOCKS[1].strip()
@@ -44,11 +44,11 @@ def test_the_example_is_short():
     assert len(BLOCKS[0].splitlines()) <= 15
 
 
-def test_every_module_is_listed():
-    listed = set(re.findall(r"^      (\w+\.py|report/)", README, re.MULTILINE))
-    package = ROOT / "promptlab"
-    there = {path.name for path in package.glob("*.py")} - {"__init__.py"} | {"report/"}
-    assert there == listed
+def test_every_room_is_listed():
+    listed = re.search(r"^    promptlab/\n((?:      .*\n)+)", README, re.MULTILINE)[1]
+    there = {path.name for path in (ROOT / "promptlab").glob("*.py")} - {"__init__.py"}
+    there |= {f"{path.parent.name}/" for path in (ROOT / "promptlab").glob("*/__init__.py")}
+    assert there == set(re.findall(r"(?<=^      )[\w./]+|(?<=\.py )\w+\.py", listed, re.MULTILINE))
 
 
 def test_every_option_is_listed(pytester):

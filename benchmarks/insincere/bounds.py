@@ -2,8 +2,8 @@
 
 import math
 
-from promptlab.evaluations import Evaluation
-from promptlab.intervals import f1_of, resample
+from promptlab.scoring.evaluation import Evaluation
+from promptlab.scoring.intervals import f1_of, resample
 
 #: Set before any call about the test split was made.
 THRESHOLD = 0.44

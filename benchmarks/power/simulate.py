@@ -15,8 +15,8 @@ from collections import Counter
 
 import numpy
 
-from promptlab.evaluations import MARGIN
-from promptlab.paired import Table, detectable, difference
+from promptlab.scoring.evaluation import MARGIN
+from promptlab.scoring.paired import Table, detectable, difference
 
 SIZES = (100, 160, 400)
 LOSSES = {0.05: (0.0, 0.05), 0.15: (0.0, 0.05, 0.1, 0.15), 0.3: (0.0, 0.05, 0.1, 0.2)}

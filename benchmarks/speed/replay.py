@@ -153,7 +153,7 @@ def floor(n: int, folder: Path) -> None:
 
 def promptlab(n: int, folder: Path) -> None:
     """Measure loading and replaying a cassette of promptlab's."""
-    from promptlab import cassettes
+    from promptlab.cassettes import recorder as cassettes
 
     path = folder / f"{n}.jsonl"
     write(path, n)
@@ -164,7 +164,7 @@ def promptlab(n: int, folder: Path) -> None:
 
 def load(n: int, folder: Path) -> None:
     """Measure loading alone, in time and memory."""
-    from promptlab import cassettes
+    from promptlab.cassettes import recorder as cassettes
 
     path = folder / f"{n}.jsonl"
     before = peak()
@@ -186,7 +186,7 @@ def peak() -> float:
 
 def recording(n: int, folder: Path) -> None:
     """Measure what recording adds to a call through a socket, and to one whose answer takes its time."""
-    from promptlab import cassettes
+    from promptlab.cassettes import recorder as cassettes
 
     def recorded(number: int, url: str, clock: Callable[[], float]) -> float:
         with cassettes.use(folder / f"recorded{number}.jsonl", mode="live", record_with=""):
@@ -222,9 +222,9 @@ def stock(n: int, folder: Path) -> None:
 
 def miss(n: int, folder: Path) -> None:
     """Measure how long a run takes to fail whose prompt has changed."""
-    from promptlab import cassettes
+    from promptlab.cassettes import recorder as cassettes
     from promptlab.errors import CassetteMiss
-    from promptlab.models import Client
+    from promptlab.models.client import Client
     from promptlab.records import Model, Request
 
     async def go() -> None:

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 
-from promptlab.comparisons import Flip
 from promptlab.errors import shorten
-from promptlab.evaluations import Evaluation
-from promptlab.gate import Ruling
-from promptlab.paired import Difference
+from promptlab.gate.decide import Ruling
 from promptlab.records import Prompt
-from promptlab.report.lines import provenance
 from promptlab.report.literals import literal, unlinked, with_command
+from promptlab.report.terminal import provenance
 from promptlab.report.words import diff
+from promptlab.scoring.comparison import Flip
+from promptlab.scoring.evaluation import Evaluation
+from promptlab.scoring.paired import Difference
 from promptlab.secrets import masked
 
 MARKER = "<!-- promptlab: prompts against their base -->"  # by it the comment is found and updated

@@ -1,0 +1,1 @@
+"""A task, its examples and its splits."""

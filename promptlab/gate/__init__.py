@@ -1,0 +1,1 @@
+"""A prompt against its base."""

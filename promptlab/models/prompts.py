@@ -1,0 +1,90 @@
+"""How a prompt and a text become a request, and the folder in which a prompt lives."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from promptlab.data.task import Task
+from promptlab.errors import DataError
+from promptlab.labels.extract import LABEL
+from promptlab.records import Model, Prompt, Request
+
+PARTS = tuple(part.name for part in fields(Prompt))
+
+
+def request(prompt: Prompt, text: str, model: Model) -> Request:
+    """Build the call that asks `model` about `text`; it depends on nothing else."""
+    turns = [("user", prompt.prefix + text + prompt.suffix)]
+    if prompt.reply_prefix:
+        turns.append(("assistant", prompt.reply_prefix))
+    return Request(model=model, system=prompt.system, messages=tuple(turns))
+
+
+def first(task: Task) -> Prompt:
+    """Write the prompt a run starts from: the brief, the labels, the answer format.
+
+    Raises:
+        DataError: where the task does not say how a reply states its label.
+    """
+    if not task.answer_format:
+        raise DataError(
+            f"task {task.name!r}: extract is your own function, so say how a reply states its label: "
+            f"Task(..., answer_format='Answer: {LABEL}')"
+        )
+    each = " or ".join(task.answer_format.replace(LABEL, label) for label in task.labels)
+    form = task.answer_format.replace(LABEL, " or ".join(task.labels))
+    return Prompt(
+        system=f"{task.brief.strip()}\n\nAnswer in this form:\nReasoning: one or two sentences\n{form}\n",
+        prefix="Text:\n",
+        # The form is named again behind the text: small models forget what stands before it.
+        suffix=f"\n\nWrite your reasoning, then {each}.",
+    )
+
+
+def prompt_of(prompt: Prompt | str | Path) -> Prompt:
+    """Return a prompt as it is, or the one in a folder."""
+    return prompt if isinstance(prompt, Prompt) else load_prompt(prompt)
+
+
+def load_prompt(folder: str | Path) -> Prompt:
+    """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md.
+
+    A file that is missing is an empty part. Text is kept to the byte, line ends included.
+
+    Raises:
+        DataError: for a missing folder, no part at all, an unexpected .md file, or bytes that are
+            not UTF-8.
+    """
+    folder = Path(folder)
+    found = sorted(path.name for path in folder.glob("*.md"))
+    expected = [f"{part}.md" for part in PARTS]
+    if not found:
+        where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
+        raise DataError(f"{folder}: holds no prompt{where}, expected a folder with {', '.join(expected)}")
+    for name in found:
+        if name not in expected:
+            raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")
+    return Prompt(**{part: _read(folder / f"{part}.md") for part in PARTS})
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode() if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: byte {error.object[error.start : error.end]!r} at offset {error.start} is not UTF-8"
+        ) from error
+
+
+def save_prompt(prompt: Prompt, folder: str | Path) -> None:
+    """Write a prompt into its folder, to the byte; `load_prompt` gives it back.
+
+    The file of an empty part is left out, or emptied where it exists.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        path, text = folder / f"{part}.md", getattr(prompt, part)
+        if text or path.exists():
+            path.write_bytes(text.encode())

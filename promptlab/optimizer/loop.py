@@ -1,0 +1,249 @@
+"""The order of the steps, and nothing else: each step is in the module that it is named for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from promptlab.data.sampling import draw
+from promptlab.data.task import Task
+from promptlab.errors import RewriteError
+from promptlab.models import prompts
+from promptlab.models.client import WORKERS, Client
+from promptlab.optimizer.critic import criticize, rewrite
+from promptlab.optimizer.evidence import evidence
+from promptlab.optimizer.history import Iteration, Run, Trial
+from promptlab.records import Example, Model, Prompt
+from promptlab.scoring.evaluation import Evaluation
+from promptlab.scoring.metrics import evaluation, predict
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ITERATIONS = 5
+PER_LABEL = 20
+CRITIC_TOKENS = 16_000  # longest answer of a critic given by name, thinking included
+
+
+async def steps(
+    task: Task,
+    *,
+    classifier: Model | str,
+    critic: Model | str,
+    prompt: Prompt | str | Path | None = None,
+    iterations: int = ITERATIONS,
+    per_label: int = PER_LABEL,
+    mistakes: int = 10,
+    correct: int = 5,
+    budget: int = 4000,
+    seed: int = 0,
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> AsyncIterator[Iteration | Run]:
+    """Improve a prompt: `steps` yields each Iteration as it ends and last the Run, `optimize` the Run.
+
+    The run is a pure function of the task, the settings and the replies: `workers` changes only how
+    long it takes. The critic sees the train split alone; prompts are chosen on validation; test is read
+    once, at the end, with the first and the best prompt.
+
+    Args:
+        task: what is decided, on which examples.
+        classifier: the model whose prompt is improved, or its name.
+        critic: the model that reads the mistakes and rewrites the prompt, or its name.
+        prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
+        iterations: turns of the loop, 1 or more.
+        per_label: examples of each label in a minibatch, at most.
+        mistakes: wrong answers of each label that the critic is shown, at most.
+        correct: right answers of each label that the critic is shown, at most.
+        budget: longest prompt that the critic may write, in characters.
+        seed: changes which examples are drawn.
+        workers: calls in flight at a time.
+        api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+
+    Raises:
+        DataError: the task cannot be used as it is; no call was made.
+        ModelError: a call was refused, or stayed without an answer.
+    """
+    train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
+    classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
+    first = best = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
+    history: list[Iteration] = []
+    for name, value in {"iterations": iterations, "per_label": per_label}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value!r}, expected 1 or more")
+
+    async with Client(workers=workers, api_key=api_key) as client:
+        forward = functools.partial(_forward, client, classifier, task)
+        for number in range(1, iterations + 1):
+            turn, before = f"iteration {number}", client.tally
+            ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {turn}, critic")
+
+            # Forward: the best prompt so far answers about a fresh minibatch, and about validation.
+            batch = draw(train, task.labels, per_label=per_label, seed=seed, iteration=number)
+            seen = await forward(turn, "train", best, batch)
+            old = Trial(best, seen, await forward(turn, "validation", best, validation))
+            gradient = new = None
+            try:
+                # Gradient: the critic says what is wrong with it; what is not so is dropped.
+                told = evidence(task, seen, history, critic, mistakes, correct, seed)
+                gradient = await criticize(ask, told, seen)
+                # Update: it writes a new prompt, which is checked before a call is paid for it.
+                proposal = await rewrite(ask, told, gradient, task, best, budget)
+                # Accept: the new prompt has to be better on the minibatch, then on validation.
+                new = Trial(proposal, await forward(turn, "train", proposal, batch))
+                if better(new.minibatch, seen):
+                    scored = await forward(turn, "validation", proposal, validation)
+                    new = replace(new, validation=scored)
+                accepted, verdict = judge(new, old)
+            except RewriteError as error:
+                accepted, verdict = False, f"no proposal: {error}"
+
+            spent = client.tally - before
+            history.append(Iteration(number, old, gradient, new, accepted, verdict, spent))
+            best = history[-1].best.prompt
+            yield history[-1]
+
+        # The test split is read here for the first time, with the first prompt and the best.
+        test_first = await forward("test", "test", first, test)
+        test_best = await forward("test", "test", best, test)
+        scores = (first, best, test_first, test_best)
+        known = (task.data_hash, task.counts, task.notices)
+        yield Run(task.name, tuple(history), *scores, client.tally, *known)
+
+
+def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER_LABEL) -> int:
+    """Return how many calls an optimization makes if every proposal is tried to the end and accepted."""
+    minibatch = sum(min(per_label, count) for count in task.counts["train"].values())
+    validation, test = (len(task.splits[name]) for name in ("validation", "test"))
+    critic = 4  # claims, rewrite, and one repair of each
+    return validation + 2 * test + iterations * (2 * minibatch + validation + critic)
+
+
+def better(new: Evaluation, old: Evaluation) -> bool:
+    """Say whether the new prompt wins: by the primary metric, and where that is equal by being shorter."""
+    figures = round(new.primary, 9), round(old.primary, 9)
+    return (figures[0], -len(new.prompt)) > (figures[1], -len(old.prompt))
+
+
+def judge(new: Trial, old: Trial) -> tuple[bool, str]:
+    """Accept or reject a new prompt, and say in words why."""
+    if new.validation is None or old.validation is None:
+        stage, accepted, pair = "minibatch", False, (old.minibatch, new.minibatch)
+    else:
+        pair = (old.validation, new.validation)
+        stage, accepted = "validation", better(new.validation, old.validation)
+    verdict = "accepted" if accepted else "rejected"
+    name, before, after = pair[0].primary_name, pair[0].primary, pair[1].primary
+    return (accepted, f"{verdict}: {name} on {stage} {before:.3f} -> {after:.3f}")
+
+
+async def _forward(
+    client: Client,
+    classifier: Model,
+    task: Task,
+    turn: str,
+    split: str,
+    prompt: Prompt,
+    examples: Sequence[Example],
+) -> Evaluation:
+    """Ask the classifier about every example and score its answers."""
+    replies = await client.ask_all(
+        (
+            prompts.request(prompt, example.text, classifier),
+            f"task {task.name!r}, {turn}, example {example.id!r}",
+        )
+        for example in examples
+    )
+    pairs = zip(examples, replies, strict=True)
+    rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
+    return evaluation(task, split, prompt, rows, classifier)
+
+
+def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
+    """Return a model; one given by its name is asked as the API does by default."""
+    return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
+
+
+def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:
+    @functools.wraps(steps, assigned=("__doc__",))
+    async def optimize_async(*args: P.args, **kwargs: P.kwargs) -> Run:
+        async for step in steps(*args, **kwargs):
+            last = step
+        assert isinstance(last, Run)
+        return last
+
+    return optimize_async
+
+
+async def evaluate_async(
+    task: Task,
+    prompt: Prompt | str | Path,
+    *,
+    classifier: Model | str,
+    split: str = "test",
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> Evaluation:
+    """Ask the classifier about every example of a split, and the canonical ones, and score its answers.
+
+    Args:
+        task: what is decided, on which examples.
+        prompt: the prompt, or the folder that holds it.
+        classifier: the model, or its name.
+        split: "train", "validation" or "test".
+        workers: calls in flight at a time.
+        api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+
+    Raises:
+        DataError: the task cannot be used as it is; no call was made.
+        ModelError: a call was refused, or stayed without an answer.
+    """
+    ask = functools.partial(evaluate_some, task, prompts.prompt_of(prompt), classifier=classifier)
+    result = await ask(task.split(split), split=split, workers=workers, api_key=api_key)
+    if not task.canonical:
+        return result
+    clear_cut = await ask(task.canonical, split="canonical", workers=workers, api_key=api_key)
+    return replace(result, clear_cut=clear_cut.rows)
+
+
+async def evaluate_some(
+    task: Task,
+    prompt: Prompt,
+    examples: Sequence[Example],
+    *,
+    classifier: Model | str,
+    split: str,
+    workers: int = WORKERS,
+    api_key: str | None = None,
+) -> Evaluation:
+    """Do as `evaluate_async` with examples that are no split; `split` is what they are called."""
+    async with Client(workers=workers, api_key=api_key) as client:
+        return await _forward(client, model_of(classifier), task, "evaluation", split, prompt, examples)
+
+
+def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make a coroutine function callable from anywhere, a notebook's running loop included."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        work = function(*args, **kwargs)
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(work)
+        # A loop is running in this thread and cannot be waited for from inside; another thread can.
+        with ThreadPoolExecutor(1) as thread:
+            copy = contextvars.copy_context()
+            return thread.submit(copy.run, asyncio.run, work).result()
+
+    call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
+    return call
+
+
+optimize_async = _to_the_end(steps)
+optimize = synchronous(optimize_async)
+evaluate = synchronous(evaluate_async)

@@ -1,0 +1,113 @@
+"""The critic's new prompt: the outline it is given, how it is read, and what is refused before a call is paid."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from promptlab.data.task import Task
+from promptlab.errors import RewriteError
+from promptlab.labels.extract import LABEL
+from promptlab.optimizer.evidence import REWRITTEN
+from promptlab.records import Prompt
+
+COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
+
+GAP = "(a list of rules by which the labels can be told apart, in general words)"
+
+
+def with_gap(system: str, task: Task) -> str:
+    """Show a system part with room for rules, before the paragraph on the form of the answer."""
+    paragraphs = system.strip().split("\n\n")
+    form = next((n for n, one in enumerate(paragraphs) if _lines_on_form(one, task)), len(paragraphs))
+    return "\n\n".join([*paragraphs[:form], f"Rules:\n{GAP}", *paragraphs[form:]])
+
+
+def read_prompt(text: str, parent: Prompt) -> Prompt:
+    """Read the parts of a new prompt; of a part written twice, the last.
+
+    White space around a part is the parent's: a critic shows its parts on lines of their own, which
+    says nothing about what should stand between them and the text.
+
+    Raises:
+        RewriteError: where a part is missing.
+    """
+    parts = {}
+    for part in REWRITTEN:
+        end = text.rfind(f"</{part}>")
+        start = text.rfind(f"<{part}>", 0, max(end, 0))
+        if start < 0:
+            raise RewriteError(f"the part <{part}>...</{part}> is missing or not complete")
+        old = getattr(parent, part)
+        before = old[: len(old) - len(old.lstrip())]
+        after = old[len(old.rstrip()) :] if old.strip() else ""
+        parts[part] = before + text[start + len(part) + 2 : end].strip() + after
+    return replace(parent, **parts)
+
+
+def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> None:
+    """Refuse a prompt that cannot work or should not be tried.
+
+    Raises:
+        RewriteError: a label or the answer format is not named, a part has lost the answer format, the
+            gap is not filled, the prompt is too long or its words have not changed, or it repeats
+            a text of validation or test.
+    """
+    text = _whole(prompt)
+    for label in task.labels:
+        if not re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
+            raise RewriteError(f"the new prompt does not name the label {label!r}")
+    _check_form(prompt, task, parent)
+    if GAP in text:
+        raise RewriteError(f"the new prompt still has {GAP!r}: write that list in its place")
+    if len(prompt) > budget:
+        raise RewriteError(f"the new prompt has {len(prompt)} characters, at most {budget} are allowed")
+    if _words(text) == _words(_whole(parent)):
+        raise RewriteError("the new prompt is the old one, word for word")
+    if found := copied(text, task):
+        raise RewriteError(f"the new prompt copies a text it may not know: {found!r}")
+
+
+def _whole(prompt: Prompt) -> str:
+    return "\n".join(getattr(prompt, part) for part in REWRITTEN)
+
+
+def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
+    """Refuse a prompt that no longer asks for the answer in its form, in each part that did."""
+    for piece in _pieces(task):
+        if piece not in _whole(prompt):
+            raise RewriteError(f"the new prompt does not ask for the answer with {piece!r}")
+        for part in REWRITTEN:  # a small model forgets a form that is named less often than before
+            if piece in getattr(parent, part) and piece not in getattr(prompt, part):
+                line = _lines_on_form(getattr(parent, part), task)[-1]
+                raise RewriteError(f"the part <{part}> has lost the answer format: keep its line {line!r}")
+
+
+def _pieces(task: Task) -> list[str]:
+    """Return what the answer format has around the label."""
+    return [piece.strip() for piece in (task.answer_format or "").split(LABEL) if piece.strip()]
+
+
+def _lines_on_form(part: str, task: Task) -> list[str]:
+    """Return the lines of a part that state the answer format."""
+    return [line for line in part.splitlines() if any(piece in line for piece in _pieces(task))]
+
+
+def copied(text: str, task: Task) -> str | None:
+    """Return words that the text shares with one of the held-out texts, or None.
+
+    Shared means eight words in a row, or a whole text where it is shorter but has four.
+    """
+    words = " ".join(_words(text))
+    for example in task.splits["validation"] + task.splits["test"]:
+        own = _words(example.text)
+        length = min(COPIED_WORDS, len(own))
+        for start in range(len(own) - length + 1 if length >= COPIED_WORDS // 2 else 0):
+            run = " ".join(own[start : start + length])
+            if f" {run} " in f" {words} ":
+                return run
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())

@@ -1,0 +1,49 @@
+"""A page for the browser: one file, nothing loaded from elsewhere, every text escaped.
+
+Model text is hostile input: the templates escape all they show, and the page runs no script.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptlab.optimizer.history import Run
+from promptlab.report.terminal import conclusion
+from promptlab.report.words import diff
+from promptlab.scoring.evaluation import Evaluation
+from promptlab.secrets import masked
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def render(result: Run | Evaluation, provenance: str) -> str:
+    """Return the page of a run or an evaluation, a whole HTML document."""
+    if isinstance(result, Run):
+        return _templates().get_template("run.html").render(run=result, provenance=provenance)
+    return _templates().get_template("evaluation.html").render(result=result, provenance=provenance)
+
+
+def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
+    """Write the page of a run or an evaluation, into a folder that git leaves alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / ".gitignore").write_text("*\n")
+    path.write_text(masked(render(result, provenance)), encoding="utf-8", errors="replace")
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("promptlab.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(diff=diff, conclusion=conclusion)
+    environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
+    return environment

@@ -1,0 +1,206 @@
+"""Lines for a terminal: an iteration as it ends, the table of a run, an evaluation.
+
+Each function returns plain text, so that it can be read without a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from promptlab.data.task import Task
+from promptlab.optimizer.history import Iteration, Run, Trial
+from promptlab.records import Tally
+from promptlab.scoring.evaluation import Evaluation
+from promptlab.scoring.power import detectable as detectable_difference
+
+
+def iteration(step: Iteration, of: int) -> str:
+    """Say in one line what an iteration did."""
+    old, new = step.parent, step.candidate
+    name = old.minibatch.primary_name
+    minibatch = f"{_f1(old.minibatch)} -> {_f1(new.minibatch if new else None)}"
+    validation = f"{_f1(old.validation)} -> {_f1(new.validation if new else None)}"
+    spent = f"{step.spent.calls} calls  {step.spent.input_tokens + step.spent.output_tokens:,} tokens"
+    return (
+        f"iteration {step.number}/{of}  {name}: minibatch {minibatch}  validation {validation}  "
+        f"{_fate(step)}  {spent}"
+    )
+
+
+def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
+    """Yield the table of a run, prompt by prompt, the examples, and what test says.
+
+    Args:
+        run: the finished run.
+        seconds: how long each iteration took this time, by its number; under 0, the whole run.
+    """
+    yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds)])
+    yield ""
+    yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
+    yield ""
+    splits = ((split, *map(str, of.values())) for split, of in run.counts.items())
+    yield from _aligned("<" + ">" * len(run.test.scores.labels), [("examples", *_labels(run.test)), *splits])
+    for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
+        yield ""
+        yield from evaluation(result)
+    if run.best != run.first:
+        yield ""
+        yield f"best prompt {run.best.id} against first {run.first.id} on test"
+        yield from str(run.comparison).splitlines()
+    yield ""
+    yield conclusion(run)
+    yield from (f"note: {notice}" for notice in run.notices)
+
+
+def conclusion(run: Run) -> str:
+    """Say in a sentence what came of a run."""
+    if run.best == run.first:
+        return "the critic found no better prompt: the best is the first"
+    name, first, best = run.test.primary_name, run.test_first.primary, run.test.primary
+    figures = f"{name} on test {first:.3f} -> {best:.3f}"
+    return {
+        "better": f"the critic improved the prompt: {figures}",
+        "worse": f"the critic made the prompt worse: {figures}",
+        "inconclusive": f"no improvement is shown: {figures}, and test cannot tell the two apart",
+    }[run.comparison.verdict]
+
+
+def detectable(task: Task, split: str = "test") -> str:
+    """Say what difference between two prompts a split can show."""
+    share = 0.15  # of the answers: what a rewritten prompt commonly flips
+    least = detectable_difference(task, discordance=share, split=split)
+    shows = (
+        "is too small to show any difference"
+        if least is None
+        else f"shows a difference of {least:.2f} four times in five"
+    )
+    return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
+
+
+def evaluation(result: Evaluation) -> Iterator[str]:
+    """Yield the figures of an evaluation with their 95% intervals, label by label."""
+    scores, off = result.scores, result.intervals
+    yield (
+        f"prompt {result.prompt.id} on {result.split} (n = {scores.n}): "
+        f"macro F1 {scores.macro_f1:.3f} ({off.macro_f1}), accuracy {scores.accuracy:.3f} ({off.accuracy}), "
+        f"without a label {result.without_label:.3f} ({off.without_label}), 95% intervals"
+    )
+    reasons = [f"{reason} {share:.3f}" for reason, share in result.missing.items() if share]
+    if reasons:
+        yield f"  without a label: {', '.join(reasons)}"
+    if result.clear_cut:
+        wrong = [row.example.id for row in result.clear_cut if not row.correct]
+        named = f"; wrong: {', '.join(wrong)}" if wrong else ""
+        yield f"  canonical: {len(result.clear_cut) - len(wrong)} of {len(result.clear_cut)} right{named}"
+    rows = [("", "precision", "recall", "F1", "support")]
+    for one, ends in zip(scores.labels, off.labels, strict=True):
+        figures = (
+            ends.precision.around(one.precision),
+            ends.recall.around(one.recall),
+            ends.f1.around(one.f1),
+        )
+        rows.append((f"  {one.label}", *figures, str(one.support)))
+    yield from _aligned("<<<<>", rows)
+
+
+def resumed(planned: str, kept: int) -> str:
+    """Say what calls will be made, and how many need not be."""
+    return f"{planned}; {kept} replies are kept from a run that did not end" if kept else planned
+
+
+def orphans(count: int, *, pruned: bool) -> str:
+    """Say how many recorded calls were not asked for, and what became of them."""
+    fate = "they were dropped" if pruned else "promptlab cassettes prune drops them"
+    return f"recorded calls that were not asked for: {count}; {fate}"
+
+
+def provenance(header: Mapping[str, Any]) -> str:
+    """Say who answered the recorded calls, where and when."""
+    if not header:
+        return "not recorded"
+    servers = " and ".join(header["server"])
+    return f"recorded {header['recorded']} from {', '.join(header['answered_by'])} at {servers}"
+
+
+def _head(run: Run) -> tuple[str, ...]:
+    first = run.history[0].parent
+    sizes = [f" (n = {result.scores.n})" if result else "" for result in (first.minibatch, first.validation)]
+    f1 = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
+    return (
+        f"{run.test.primary_name} of prompt",
+        *f1,
+        "verdict",
+        "calls",
+        "tokens in",
+        "tokens out",
+        "seconds",
+    )
+
+
+def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
+    yield (f"0 {run.first.id}", *_scored(run.history[0].parent, run), "first", "", "", "", "")
+    for step in run.history:
+        name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"
+        spent = (*_cells(step.spent), f"{seconds[step.number]:.1f}")
+        yield (name, *_scored(step.candidate, run), _fate(step), *spent)
+    yield ("all, with test", "", "", "", *_cells(run.spent), f"{seconds[0]:.1f}")
+
+
+def _scored(trial: Trial | None, run: Run) -> tuple[str, str]:
+    """Show what a prompt reached, and of the chosen one that it was chosen by this very figure."""
+    if trial is None:
+        return "-", "-"
+    if trial.validation is None:
+        return _off(trial.minibatch), "-"
+    chosen = " selected, optimistic" if trial.prompt == run.best else ""
+    return _off(trial.minibatch), _off(trial.validation) + chosen
+
+
+def _off(result: Evaluation) -> str:
+    return result.primary_interval.around(result.primary)
+
+
+def _labels(result: Evaluation) -> Iterator[str]:
+    return (one.label for one in result.scores.labels)
+
+
+def _aligned(sides: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Set rows in columns, each to its side: "<" or ">"."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))]
+    for row in rows:
+        cells = zip(sides, row, widths, strict=True)
+        yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
+
+
+def _fate(step: Iteration) -> str:
+    return "accepted" if step.accepted else "rejected" if step.candidate else "no proposal"
+
+
+def _cells(spent: Tally) -> tuple[str, str, str]:
+    return str(spent.calls), f"{spent.input_tokens:,}", f"{spent.output_tokens:,}"
+
+
+def _f1(result: Evaluation | None) -> str:
+    return f"{result.primary:.3f}" if result else "-"
+
+
+def figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
+    """Name the figures of a result for JUnit."""
+    if isinstance(outcome, Evaluation):
+        return {
+            f"{name}.macro_f1": outcome.macro_f1,
+            f"{name}.accuracy": outcome.accuracy,
+            f"{name}.without_label": outcome.without_label,
+            **{f"{name}.{reason.replace(' ', '_')}": share for reason, share in outcome.missing.items()},
+            f"{name}.n": outcome.scores.n,
+        }
+    best = outcome.history[-1].best.validation
+    return {
+        f"{name}.test_macro_f1": outcome.test.macro_f1,
+        f"{name}.test_macro_f1_of_first": outcome.test_first.macro_f1,
+        f"{name}.validation_macro_f1_selected": best.macro_f1 if best else 0.0,
+        f"{name}.calls": outcome.spent.calls,
+        f"{name}.input_tokens": outcome.spent.input_tokens,
+        f"{name}.output_tokens": outcome.spent.output_tokens,
+    }

@@ -1,0 +1,1 @@
+"""What is counted, how sure it is, and whether a difference is real."""

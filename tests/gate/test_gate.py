@@ -1,0 +1,508 @@
+"""Pull requests in a real repository, with real recordings: what the gate says of each.
+
+The recordings are those of benchmarks/pull_requests; a small model answered them at a temperature of 0.7.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import NamedTuple
+
+import anthropic  # noqa: F401 - a session within this one would load it again, and the next ones too
+import pandas  # noqa: F401
+import pytest
+import scipy.stats  # noqa: F401
+import sklearn.metrics  # noqa: F401
+import vcr  # noqa: F401
+
+import promptlab.plugin.lab  # noqa: F401
+from benchmarks.pull_requests.task import FIXED, TYPO
+
+from ..conftest import ROOT
+from ..server import serving
+
+PROMPTS = ROOT / "benchmarks/pull_requests"
+RECORDED = ROOT / "cassettes/local/pull-requests"
+CASSETTE = "cassettes/local/insincere/evaluate-test.jsonl"
+
+PYPROJECT = """\
+[tool.promptlab]
+replay = "local"
+live = "local"
+
+[tool.promptlab.profiles.local]
+base_url = "http://127.0.0.1:8082"
+classifier = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 160, extra_body = { temperature = 0.7 } }
+critic = { name = "qwen2.5-coder-1.5b-instruct" }
+"""
+TESTS = '''\
+"""The prompt in production."""
+
+import pytest
+
+import promptlab as pl
+
+task = pl.Task(
+    name="insincere",
+    examples=pl.read_csv("data.csv"),
+    labels=("sincere", "insincere"),
+    brief="Is a question sincere?",
+    extract=pl.tagged("label"),
+)
+
+
+def test_the_prompt_is_good_enough(lab):
+    result = lab.evaluate(task, "prompt")
+    assert result.macro_f1 >= 0.1
+    assert result.tokens_per_call < 700
+
+
+def test_the_same_evaluation_is_not_done_twice(lab):
+    assert 154 == lab.evaluate(task, "prompt").scores.n
+'''
+
+
+class Judged(NamedTuple):
+    """How a session ended, what it printed, and the comment for the pull request."""
+
+    code: int
+    shown: str
+    comment: str
+
+
+class Project:
+    """A project in a git repository of its own."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester, self.folder = pytester, pytester.path
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.write("pyproject.toml", PYPROJECT)
+        self.write("test_prompt.py", TESTS)
+        data = (ROOT / "benchmarks/insincere/data.csv").read_text(encoding="utf-8")
+        self.write("data.csv", data.replace(FIXED, TYPO))
+        self.write(".gitignore", "__pycache__/\n.pytest_cache/\n")
+        self.propose("main")
+        self.commit("main")
+
+    def git(self, *arguments: str) -> str:
+        """Run git."""
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(
+            ["git", *who, *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+    def propose(self, name: str, recorded: str | None = None) -> None:
+        """Take over a prompt of the benchmark and what was recorded with it."""
+        shutil.copytree(PROMPTS / name, self.folder / "prompt", dirs_exist_ok=True)
+        self.take(recorded or name)
+
+    def take(self, recorded: str) -> None:
+        """Take over what was recorded."""
+        (self.folder / CASSETTE).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(RECORDED / f"{recorded}.jsonl", self.folder / CASSETTE)
+
+    def commit(self, branch: str) -> None:
+        """Commit everything, on a branch of its own unless it is main."""
+        if branch != "main":
+            self.git("checkout", "--quiet", "-b", branch)
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", branch)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file."""
+        text = (self.folder / name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def pytest(self, *arguments: str, **environment: str) -> Judged:
+        """Run the project's tests."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in {"COLUMNS": "200", **environment}.items():
+                patch.setenv(name, value)
+            done = self.pytester.runpytest("-p", "no:cacheprovider", f"--rootdir={self.folder}", *arguments)
+        comment = self.folder / ".promptlab/comment.md"
+        text = comment.read_text(encoding="utf-8") if comment.exists() else ""
+        return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), text)
+
+    def pull_request(self, name: str, *arguments: str, **environment: str) -> Judged:
+        """Propose a prompt of the benchmark on a branch of its own, and judge it."""
+        self.propose(name)
+        self.commit(name)
+        return self.judged(*arguments, **environment)
+
+    def judged(self, *arguments: str, **environment: str) -> Judged:
+        """Run them as a pull request does."""
+        return self.pytest("--promptlab-base=main", *arguments, **environment)
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
+
+
+def test_a_better_prompt_passes_and_is_called_better(project):
+    done = project.pull_request("better")
+    assert 0 == done.code, done.shown
+    assert "3 passed" in done.shown
+    assert "## promptlab: 1 better" in done.comment
+
+
+def test_a_worse_prompt_fails_and_is_named_in_the_list_of_failures(project):
+    done = project.pull_request("worse")
+    assert 1 == done.code, done.shown
+    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test]" in done.shown
+    assert "2 failed, 1 passed" in done.shown
+    assert "## promptlab: 1 of 1 evaluations fail" in done.comment
+
+
+def test_the_same_quality_in_other_words_passes_with_a_warning(project):
+    done = project.pull_request("reworded")
+    assert 0 == done.code, done.shown
+    assert "3 passed, 1 warning" in done.shown
+    assert "## promptlab: 1 inconclusive" in done.comment
+    assert re.search(r"test examples in all \(here 154\)|no number of examples would show one", done.shown)
+
+
+def test_what_is_not_shown_to_be_no_worse_fails_where_the_user_is_strict(project):
+    project.propose("reworded")
+    project.commit("there")
+    assert 0 == project.judged("--promptlab-strict").code  # inconclusive, and shown to be no worse
+    project.propose("main")
+    project.commit("back")
+    done = project.pytest("--promptlab-base=there", "--promptlab-strict")
+    assert 1 == done.code, done.shown
+    assert "inconclusive: 154 test examples cannot tell" in done.shown
+    assert "safe to swap: not proven" in done.shown
+
+
+def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
+    project.edit("data.csv", TYPO, FIXED)
+    project.take("fixed")
+    project.commit("typo")
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert "2 passed" in done.shown
+    assert (
+        "changed with it: data: data.csv: 1 example (q009) new or changed, 1 row of main changed or gone"
+        in done.shown
+    )
+    assert "## promptlab: 1 unchanged" in done.comment
+
+
+def test_a_threshold_that_was_changed_is_named_and_makes_no_test(project):
+    project.edit("test_prompt.py", "macro_f1 >= 0.1", "macro_f1 >= 0.05")
+    project.commit("threshold")
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert "threshold: assert result.macro_f1 >= 0.1 -> assert result.macro_f1 >= 0.05" in done.shown
+    assert "## promptlab: 1 unchanged" in done.comment
+
+
+def test_the_same_prompt_recorded_again_shows_the_noise_floor(project):
+    project.take("again")
+    project.commit("again")
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert re.search(r"noise floor: \d+ of 154 answers flipped when asked again \(\.?\d", done.shown), (
+        done.shown
+    )
+    assert "## promptlab: 1 unchanged" in done.comment
+
+
+# -- what else may come in a pull request -----------------------------------------------------------
+
+
+def test_a_session_without_a_base_judges_nothing(project):
+    project.propose("better")
+    done = project.pytest()
+    assert 0 == done.code, done.shown
+    assert "2 passed" in done.shown
+    assert "" == done.comment
+
+
+def test_workers_judge_the_same_and_do_nothing_twice(project):
+    alone = project.pull_request("worse")
+    together = project.judged("-n2")
+    assert (1, alone.comment) == (together.code, together.comment)
+    assert "2 failed, 1 passed" in together.shown
+    assert 1 == together.shown.count("= insincere: evaluate-test =")
+
+
+def test_a_shallow_clone_is_told_what_to_fetch(project, tmp_path_factory):
+    project.propose("worse")
+    project.commit("worse")
+    clone = tmp_path_factory.mktemp("shallow")
+    project.git("clone", "--quiet", "--depth=1", f"file://{project.folder}", str(clone))
+    project.folder = clone
+    done = project.judged()
+    assert 4 == done.code
+    told = [line for line in done.shown.splitlines() if "fetch-depth: 0" in line]
+    assert 1 == len(told)
+    assert told[0].startswith("ERROR: --promptlab-base=main: this clone is shallow")
+
+
+@pytest.mark.parametrize("base", ["nowhere", "--upload-pack=x", "main:prompt"])
+def test_a_base_that_is_no_commit_is_refused_in_one_line(project, base):
+    done = project.pytest(f"--promptlab-base={base}")
+    assert 4 == done.code
+    assert f"--promptlab-base={base}: git knows no such commit" in done.shown
+
+
+def test_an_empty_base_is_refused(project):
+    """As it comes from a variable that is not set."""
+    assert 4 == project.pytest("--promptlab-base=").code
+
+
+def test_a_folder_that_is_no_repository_is_named(project):
+    shutil.rmtree(project.folder / ".git")
+    done = project.judged(GIT_CEILING_DIRECTORIES=str(project.folder.parent))
+    assert 4 == done.code
+    assert "not a git repository" in done.shown
+
+
+def test_the_base_is_where_the_branch_began(project):
+    """What main learned since is no change of this branch."""
+    project.propose("worse")
+    project.commit("worse")
+    project.git("checkout", "--quiet", "main")
+    project.propose("better")
+    project.git("commit", "--quiet", "-am", "later")
+    project.git("checkout", "--quiet", "-b", "own", "HEAD~1")
+    project.edit("test_prompt.py", "< 700", "< 600")
+    project.git("commit", "--quiet", "-am", "own")
+    assert "## promptlab: 1 unchanged" in project.judged().comment
+
+
+def move(project):
+    (project.folder / "prompt").rename(project.folder / "moved")
+    project.edit("test_prompt.py", '"prompt"', '"moved"')
+
+
+def test_a_folder_that_was_renamed_is_unchanged(project):
+    move(project)
+    project.commit("moved")
+    assert "## promptlab: 1 unchanged" in project.judged("--promptlab-strict").comment
+
+
+def test_a_folder_that_was_renamed_and_changed_cannot_be_judged(project):
+    project.propose("worse")
+    move(project)
+    project.commit("moved")
+    assert "has no prompt in moved, but recorded another one under this name" in project.judged().shown
+    strict = project.judged("--promptlab-strict")
+    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test] - new:" in strict.shown
+
+
+def test_a_prompt_that_is_new_is_not_judged(project):
+    project.git("rm", "--quiet", "-r", "prompt", "cassettes")
+    project.git("commit", "--quiet", "-m", "none yet")
+    project.propose("better")
+    project.commit("new")
+    done = project.judged("--promptlab-strict")
+    assert 0 == done.code, done.shown
+    assert "has no prompt in prompt, so there is nothing to compare" in done.shown
+
+
+def test_a_recording_under_another_name_is_found(project):
+    project.propose("worse")
+    (project.folder / CASSETTE).rename((project.folder / CASSETTE).with_name("mine.jsonl"))
+    project.edit("test_prompt.py", '"prompt")', '"prompt", name="mine")')
+    project.commit("named")
+    assert "worse: on 154 test examples" in project.judged().shown
+
+
+def test_a_session_that_judges_nothing_says_so(project):
+    project.edit("test_prompt.py", '"prompt")', 'pl.load_prompt("prompt"))')
+    done = project.judged()
+    assert 0 == done.code
+    assert "no prompt was judged: no test that was run gives lab.evaluate the folder of one" in done.shown
+    assert "FAILED promptlab::a prompt is judged" in project.judged("--promptlab-strict").shown
+
+
+def test_a_session_that_cannot_start_replaces_the_comment(project):
+    project.judged()
+    project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},sinsere")
+    done = project.judged()
+    assert "**not evaluated**: it did not run to its end" in done.comment
+
+
+def test_a_recording_of_the_base_that_is_damaged_is_named(project):
+    path = project.folder / CASSETTE
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    project.git("commit", "--quiet", "-am", "damaged")
+    shown = project.pull_request("worse").shown
+    assert f"\n  of the base could not be read: main:{CASSETTE}, line " in shown
+
+
+def test_examples_that_are_not_recorded_on_both_sides_are_named_and_left_out(project):
+    project.propose("worse")
+    project.edit(CASSETTE, json.dumps(TYPO)[1:-1], json.dumps(FIXED)[1:-1])  # as if recorded after the fix
+    project.edit("data.csv", TYPO, FIXED)
+    project.commit("worse")
+    done = project.judged()
+    assert 1 == done.code, done.shown
+    assert "worse: on 153 test examples" in done.shown
+    assert "not compared: 1 of 154 examples are not recorded on both sides: q009" in done.shown
+
+
+def test_too_few_examples_on_both_sides_fail_with_the_command_that_records_them(project):
+    """What is asked then is answered by a synthetic server."""
+    path = project.folder / CASSETTE
+    first, *calls, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([first, *calls[:100], last]), encoding="utf-8")
+    project.git("commit", "--quiet", "-am", "half")
+    done = project.pull_request("worse")
+    assert 1 == done.code, done.shown
+    assert "incomplete: too little is recorded" in done.shown
+    command = "pytest --live-changed --promptlab-base=main test_prompt.py::test_the_prompt_is_good_enough"
+    assert f"90% have to be; to record the rest: {command}" in done.shown
+    # When
+    with serving(lambda body: "<label>sincere</label>") as server:
+        project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
+        project.pytest(*command.split()[1:])
+    # Then
+    assert 50 < len(server.bodies) < 62  # the test split's of the 62 that main lacks
+    done = project.judged()
+    assert "worse: on 154 test examples" in done.shown
+    assert "not compared" not in done.shown
+
+
+def test_a_prompt_that_was_not_recorded_is_told_how_in_the_comment(project):
+    shutil.copy(PROMPTS / "better/system.md", project.folder / "prompt/system.md")
+    project.commit("unrecorded")
+    done = project.judged()
+    assert 1 == done.code, done.shown
+    assert "## promptlab: 1 of 1 evaluations fail" in done.comment
+    assert (
+        "**not evaluated**: no recording of task 'insincere', evaluation, example 'q004' in cassettes/"
+        in done.comment
+    )
+    assert "pytest --live-changed test&#95;prompt.py::test&#95;the&#95;prompt" in done.comment
+
+
+def test_a_changed_extractor_is_named_and_reads_both_sides(project):
+    project.propose("worse")
+    project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')
+    project.commit("extractor")
+    done = project.judged()
+    said = "extractor: pl.tagged('label') -> pl.choice(('sincere', 'insincere')) in test_prompt.py"
+    assert f"changed with it: {said}" in done.shown
+    base = re.search(r"macro F1 (\d\.\d+) -> ", done.shown)[1]
+    project.git("checkout", "--quiet", "main")
+    project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')
+    assert f"macro F1 {base} (" in project.pytest().shown
+
+
+def test_a_changed_label_is_named_and_counts_for_both_sides(project):
+    project.propose("worse")
+    project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},insincere")
+    project.commit("label")
+    assert "changed with it: data: data.csv: 1 example (q009) new or changed" in project.judged().shown
+
+
+def test_a_changed_model_is_named_and_judged(project):
+    project.edit("pyproject.toml", "max_tokens = 160", "max_tokens = 200")
+    path = project.folder / CASSETTE
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"max_tokens": 160', '"max_tokens": 200'), encoding="utf-8"
+    )
+    project.commit("model")
+    done = project.judged()
+    assert "changed with it: classifier: max_tokens 160 -> 200" in done.shown
+    assert "inconclusive" in done.comment
+
+
+ASSERTIONS = """
+
+@pytest.mark.parametrize("example", task.canonical)
+def test_canonical(lab, example):
+    assert lab.evaluate(task, "prompt").canonical[example].correct
+
+
+def test_all_canonical_are_right(lab):
+    assert lab.evaluate(task, "prompt").canonical.all_correct
+
+
+def test_no_worse(lab):
+    result = lab.evaluate(task, "prompt")
+    assert lab.compare(result).no_worse
+    assert result.no_worse_than(lab.compare(result).base, margin=0.05)
+
+
+def test_tokens(lab):
+    assert lab.evaluate(task, "prompt").tokens_per_call < 1
+"""
+
+
+def test_assertions_explain_themselves(project):
+    project.write("test_prompt.py", TESTS + ASSERTIONS)
+    project.git("commit", "--quiet", "-am", "assertions")
+    done = project.pull_request("worse")
+    wrong = re.findall(r"^FAILED test_prompt.py::test_canonical\[(q\d+)\]", done.shown, re.MULTILINE)
+    assert wrong, done.shown
+    assert re.search(rf"<Prediction {wrong[0]}: \w+, answered [^;]+; '", done.shown)
+    assert re.search(rf"<not shown: {wrong[0]} is \w+, answered [^;]+", done.shown)
+    assert re.search(r"assert \d+\.\d+ < 1", done.shown)
+    assert "<not shown: no worse than prompt" in done.shown or "no_worse" in done.shown
+
+
+def test_without_a_base_a_comparison_is_skipped(project):
+    project.write("test_prompt.py", TESTS + ASSERTIONS)
+    done = project.pytest("-rs", "-k", "no_worse")
+    assert "SKIPPED" in done.shown
+    assert "give --promptlab-base=origin/main" in done.shown
+
+
+def test_canonical_examples_that_are_not_marked_are_asked_for(project):
+    project.write("test_prompt.py", TESTS + ASSERTIONS)
+    project.edit("data.csv", ",true\n", ",\n")
+    done = project.pytest("-k", "all_canonical")
+    assert "has no canonical examples: mark some in the column 'canonical'" in done.shown
+
+
+def test_on_github_there_are_annotations_and_a_summary_and_no_text_is_a_command(project, tmp_path_factory):
+    summary = tmp_path_factory.mktemp("runner") / "summary.md"
+    done = project.pull_request("worse", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    assert done.comment == summary.read_text(encoding="utf-8")
+    stops, resumes = (
+        re.findall(pattern, done.shown, re.MULTILINE)
+        for pattern in (r"^::stop-commands::(\w+)$", r"^::(\w{32})::$")
+    )
+    assert stops == resumes
+    assert 2 == len(stops)
+    commands = [line for line in done.shown.splitlines() if line.startswith("::error ")]
+    assert commands
+    assert all(
+        re.match(
+            r"::error file=prompt/\w+\.md,line=\d+,title=insincere%3A evaluate-test%3A worse::worse", one
+        )
+        for one in commands
+    )
+    assert all("%0A" in one for one in commands)
+
+
+def test_the_figures_stand_in_junit(project):
+    project.propose("worse")
+    project.commit("worse")
+    project.judged("--junitxml=junit.xml")
+    text = (project.folder / "junit.xml").read_text(encoding="utf-8")
+    case = re.search(
+        r'<testcase[^>]* name="prompt\[insincere: evaluate-test\]".*?</testcase>', text, re.DOTALL
+    )[0]
+    for name, value in {"verdict": "worse", "metric": "macro_f1", "compared": "154"}.items():
+        assert f'<property name="promptlab.{name}" value="{value}" />' in case
+    assert '<failure message="worse:' in case

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptlab.gate import ledger
+from promptlab.records import Prompt
+
+from ..examples import task
+
+PROMPTS = st.lists(st.text(max_size=3).map(Prompt), max_size=6)
+
+
+@given(st.lists(PROMPTS, max_size=4))
+def test_distinct_prompts_are_counted_once_in_whatever_order(sessions):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("a.csv", "b.csv")]
+        for path, order in zip(paths, (sessions, sessions[::-1]), strict=True):
+            for prompts in order:
+                ledger.enter(path, task(), prompts)
+        distinct = {prompt.id for prompts in sessions for prompt in prompts}
+        assert (len(distinct), len(distinct)) == ledger.count(paths[0], task(), [])
+        texts = [path.read_bytes() if path.exists() else b"" for path in paths]
+        assert texts[0] == texts[1]
+
+
+def test_other_examples_are_another_test_set_of_the_same_task(tmp_path):
+    path, old, new = tmp_path / "ledger.csv", task(80), task(120)
+    ledger.enter(path, old, [Prompt("a"), Prompt("b")])
+    ledger.enter(path, new, [Prompt("b")])
+    assert (2, 1) == ledger.count(path, new, [])
+    assert "so far: 3, 2 of them on the present examples" in ledger.told(path, new, [Prompt("c")])
+    assert (0, 0) == ledger.count(path, replace(old, name="other"), [])
+
+
+def test_train_examples_are_no_part_of_the_test_set(tmp_path):
+    one = task(80)
+    first = one.splits["train"][0]
+    other = replace(one, examples=tuple(replace(e, note="why") if e == first else e for e in one.examples))
+    assert one.test_hash == other.test_hash
+    assert one.data_hash != other.data_hash
+
+
+def test_lines_that_git_joined_are_read_and_sorted_again(tmp_path):
+    path = tmp_path / "ledger.csv"
+    ledger.enter(path, task(), [Prompt("a")])
+    ledger.enter(tmp_path / "theirs.csv", task(), [Prompt("b")])
+    both = [
+        line for name in ("ledger.csv", "theirs.csv") for line in (tmp_path / name).read_text().splitlines()
+    ]
+    path.write_text("\n".join(both[::-1]) + "\n")
+    ledger.enter(path, task(), [Prompt("c")])
+    header, *entries = path.read_text().splitlines()
+    assert ledger.HEADER == header
+    assert sorted(entries) == entries
+    assert 3 == len(entries)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import promptlab as pl
+from benchmarks.insincere.task import task
+from promptlab.labels import checks
+from promptlab.labels.extract import LABEL
+from promptlab.labels.reading import read
+from promptlab.labels.strategies import replies
+from promptlab.records import Reply
+from promptlab.scoring.metrics import predict
+
+from ..conftest import ROOT
+from .test_extract import LABELS, SENTENCES
+
+
+def exact_or_default(reply):
+    """The closing sentence to the letter, else a label by default."""
+    return "insincere" if SENTENCES["insincere"] in reply else "sincere"
+
+
+def first_tag(reply):
+    found = re.search("<label>(.*?)</label>", reply)
+    return found and found[1]
+
+
+def contained(reply):
+    return next((label for label in LABELS if label in reply), None)
+
+
+def quadratic(reply):
+    found = pl.tagged()(reply)
+    for start in range(0, len(reply), 500):
+        reply[start:].count("<label>")
+    return found
+
+
+def forgetful(reply, seen=[]):  # noqa: B006 - what is wrong with it
+    seen.append(reply)
+    return pl.tagged()(reply) if len(seen) % 2 else None
+
+
+SENTENCE = SENTENCES["sincere"].replace("sincere", LABEL)
+TAG = f"<label>{LABEL}</label>"
+REJECTED = {
+    "an exact sentence with a default label": (
+        exact_or_default,
+        SENTENCE,
+        "what is quoted before the answer",
+    ),
+    "the first tag": (first_tag, TAG, "what is quoted before the answer changes nothing"),
+    "a label in the reply": (contained, LABEL, "it reads the plain answer"),
+    "one that raises": (lambda reply: {}[reply], TAG, "it never raises"),
+    "one that returns a number": (lambda reply: 1, TAG, "it never raises"),
+    "one that takes squares": (quadratic, TAG, "its time grows in proportion"),
+    "one that is no function of the reply": (forgetful, TAG, "it gives the same for the same reply"),
+    "one that never reads": (lambda reply: None, TAG, "it reads the plain answer"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_the_check_rejects(name, monkeypatch):
+    monkeypatch.setattr(checks, "LARGEST", 300_000)  # enough to tell squares from lines
+    extract, answer_format, said = REJECTED[name]
+    with pytest.raises(AssertionError) as error:
+        pl.check_extractor(extract, LABELS, answer_format=answer_format, examples=100)
+    assert f"broken: {said}" in str(error.value)
+    pasted = re.search(r"^    (reply = .*)$", str(error.value), re.MULTILINE)[1]
+    namespace: dict[str, str] = {}
+    exec(pasted, namespace)  # it can be pasted into a test
+    assert isinstance(namespace["reply"], str)
+
+
+def test_without_hypothesis_it_says_what_to_install():
+    code = "import sys; sys.modules['hypothesis'] = None; import promptlab.labels.strategies"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'pytest-promptlab[hypothesis]'" in done.stderr
+
+
+def test_a_function_that_does_not_say_how_answers_look_is_asked():
+    with pytest.raises(TypeError, match="give answer_format="):
+        pl.check_extractor(contained, LABELS)
+
+
+def test_the_benchmarks_read_as_they_should():
+    pl.check_extractor(task.extract, task.labels, examples=100)
+
+
+@given(replies(LABELS))
+def test_replies_say_what_they_state(told):
+    label, missing = read(pl.tagged(), LABELS, told.text)
+    if told.stop_reason == "end_turn":
+        assert told.label == label
+    assert told.label is None or missing is None
+
+
+def recorded():
+    """Return the classifier's replies that state a label, as they were recorded."""
+    found = {}
+    for path in sorted((ROOT / "cassettes").rglob("*.jsonl")):
+        if not path.name.endswith(".examples.jsonl"):
+            for line in path.read_text(encoding="utf-8").splitlines()[1:-1]:
+                body = json.loads(line)["response"]["body"]
+                text = "".join(block.get("text", "") for block in body["content"])
+                label, _ = read(task.extract, task.labels, text)
+                if label and body["stop_reason"] == "end_turn":
+                    found[text] = label
+    return sorted(found.items())
+
+
+RECORDED = recorded()
+MUTATIONS = {
+    "upper case": str.upper,
+    "title case": str.title,
+    "decomposed": lambda text: unicodedata.normalize("NFKD", text),
+    "bold": lambda text: re.sub(r"(<label>)(.*?)(</label>)", r"**\1**\2**\3**", text),
+    "punctuated": lambda text: text.replace("</label>", ".</label>") + ".",
+    "quoted": lambda text: text.replace("<label>", "<label>\u201c").replace("</label>", "\u201d</label>"),
+    "with prose behind": lambda text: text + "\n\nI hope this helps!",
+    "with white space": lambda text: text.replace("<label>", "<label>\n  ") + "\n\n",
+    "with marks that show nothing": lambda text: "\u200b".join(text),
+    "wide": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+}
+
+
+def test_there_are_recorded_replies_to_mutate():
+    assert 600 < len(RECORDED)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+@given(st.sampled_from(RECORDED))
+def test_a_recorded_reply_keeps_its_label_in_another_form(name, pair):
+    text, label = pair
+    assert label == read(task.extract, task.labels, MUTATIONS[name](text))[0]
+
+
+@given(st.sampled_from(RECORDED), st.floats(0, 1))
+def test_a_recorded_reply_that_was_cut_off_is_truncated(pair, share):
+    text, _ = pair
+    cut = Reply(text[: round(share * len(text))], "max_tokens", ("text",), "m", 1, 1)
+    found = predict(task, task.examples[0], cut)
+    assert (None, "truncated") == (found.label, found.missing)
+
+
+def test_an_extractor_that_fails_is_named_with_the_example():
+    broken = pl.Task(
+        "broken", task.examples, task.labels, "brief", extract=lambda reply: {}[reply], answer_format=TAG
+    )
+    with pytest.raises(
+        pl.ExtractorError,
+        match=r"task 'broken', example 'q\d+': the extractor raised KeyError\('well'\) on the reply",
+    ):
+        predict(broken, task.examples[0], Reply("well", "end_turn", ("text",), "m", 1, 1))

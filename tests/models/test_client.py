@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from promptlab.errors import ModelError
+from promptlab.models import client as models
+from promptlab.models.client import Client, reachable
+from promptlab.models.messages_api import arguments
+from promptlab.records import Model, Request, Tally
+
+from ..examples import model
+from ..server import message, serving
+
+
+def ask(url, *texts, workers=16, **fields):
+    """Ask a test server about texts at once; return the replies and the tally."""
+
+    async def go():
+        async with Client(workers=workers) as client:
+            asked = [Request(replace(model(url), **fields), "", (("user", text),)) for text in texts]
+            replies = await client.ask_all((one, f"call {one.messages}") for one in asked)
+            return replies, client.tally
+
+    return asyncio.run(go())
+
+
+def echo(body):
+    return body["messages"][-1]["content"]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(models, "_wait", lambda error, attempt: 0.0)
+
+
+@pytest.mark.parametrize("workers", [1, 3, 16])
+def test_replies_come_in_the_order_of_the_requests(workers):
+    with serving(echo) as server:
+        texts = [f"text {n}" for n in range(20)]
+        replies, tally = ask(server.url, *texts, workers=workers)
+    assert texts == [reply.text for reply in replies]
+    assert Tally(20, 200, 100) == tally
+
+
+def test_identical_requests_are_asked_once():
+    with serving(echo) as server:
+        replies, tally = ask(server.url, "same", "same", "other", "same")
+    assert (2, 2) == (len(server.bodies), tally.calls)
+    assert ["same", "same", "other", "same"] == [reply.text for reply in replies]
+
+
+def test_blocks_are_told_apart_by_type():
+    content = [
+        {"type": "thinking", "thinking": "<label>no</label>", "signature": "s"},
+        {"type": "text", "text": "yes"},
+        {"type": "text", "text": ", indeed"},
+    ]
+    usage = {"input_tokens": 3, "output_tokens": 5, "cache_read_input_tokens": 7}
+    with serving(lambda body: message("", content=content, usage=usage)) as server:
+        (reply,), _ = ask(server.url, "text")
+    assert ("yes, indeed", ("thinking", "text", "text")) == (reply.text, reply.blocks)
+    assert (10, 5) == (reply.input_tokens, reply.output_tokens)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+def test_a_failure_that_may_pass_is_tried_again(status):
+    answers = iter([(status, {}, {}), (status, {}, {}), "fine"])
+    with serving(lambda body: next(answers)) as server:
+        (reply,), tally = ask(server.url, "text")
+    assert ("fine", 1) == (reply.text, tally.calls)
+
+
+def test_a_failure_that_stays_is_an_error_that_names_it():
+    with serving(lambda body: (529, {}, {"error": {"message": "Overloaded"}})) as server:
+        with pytest.raises(ModelError, match=r"answered a call to synthetic with status 529"):
+            ask(server.url, "text")
+    assert models.ATTEMPTS == len(server.bodies)
+
+
+SPENT = {"type": "rate_limit_error", "message": "x", "details": {"error_code": "enforced_spend_limit_reached"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (400, {"message": "temperature: Extra inputs are not permitted"}, "status 400.*Extra inputs"),
+        (401, {"message": "invalid"}, "refused the credential.*set ANTHROPIC_API_KEY"),
+        (404, {"message": "model: nope"}, "status 404"),
+        (429, SPENT, "status 429"),
+    ],
+)
+def test_a_failure_that_cannot_pass_is_not_tried_again(status, error, said):
+    with serving(lambda body: (status, {}, {"type": "error", "error": error})) as server:
+        with pytest.raises(ModelError, match=said):
+            ask(server.url, "text")
+    assert 1 == len(server.bodies)
+
+
+def test_after_a_failure_nothing_new_is_asked():
+    with serving(lambda body: (400, {}, {})) as server:
+        with pytest.raises(ModelError, match="status 400"):
+            ask(server.url, *(f"text {n}" for n in range(50)), workers=2)
+    assert len(server.bodies) <= 3
+
+
+def test_a_server_that_does_not_listen_is_named():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ModelError, match=f"{url} cannot be reached: start the server"):
+            ask(url, "text")
+        with pytest.raises(ModelError, match=f"{url} cannot be reached: start the server"):
+            reachable(model(url))
+
+
+def test_a_missing_credential_is_named_before_anything_is_sent():
+    with pytest.raises(
+        ModelError, match=r"no credential for https://api\.anthropic\.com: set ANTHROPIC_API_KEY"
+    ):
+        reachable(Model("claude-haiku-5-5"))
+
+
+def test_a_credential_with_a_line_end_is_named(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key\n")
+    with pytest.raises(ModelError, match="ANTHROPIC_API_KEY begins or ends with white space"):
+        reachable(Model("claude-haiku-5-5"))
+
+
+def test_an_empty_credential_is_none_on_loopback(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
+    with serving(echo) as server:
+        reachable(model(server.url))
+
+
+def test_a_server_without_a_list_of_models_is_reachable():
+    with serving(echo) as server:
+        reachable(model(server.url))
+
+
+def test_a_key_is_not_sent_unless_it_was_given(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "from the environment")
+    with serving(echo) as server:
+        ask(server.url, "text")
+    assert "Bearer from the environment" == server.headers[0]["authorization"]
+
+
+def test_a_request_is_spelled_out_for_the_sdk():
+    asked = Model("m", 9, effort="low", thinking={"type": "disabled"}, extra_body={"temperature": 0})
+    expected = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}],
+        "system": "be brief",
+        "output_config": {"effort": "low"},
+        "thinking": {"type": "disabled"},
+        "extra_body": {"temperature": 0},
+    }
+    assert expected == arguments(Request(asked, "be brief", (("user", "hi"),)))
+
+
+@pytest.mark.parametrize("name", ["claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-4-6"])
+def test_a_reply_prefix_is_refused_before_a_call_where_the_model_would(name):
+    with pytest.raises(ModelError, match=f"{name} takes no reply prefix, the prompt has 'Reasoning:'"):
+        arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "Reasoning:"))))
+
+
+@pytest.mark.parametrize("name", ["claude-haiku-4-5-20251001", "qwen2.5"])
+def test_a_reply_prefix_is_sent_where_the_model_takes_it(name):
+    assert 2 == len(arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "R:"))))["messages"])
+
+
+def test_workers_is_at_least_one():
+    with pytest.raises(ValueError, match="workers is 0, expected 1 or more"):
+        Client(workers=0)
+
+
+def test_a_wait_that_a_server_asks_for_is_capped():
+    error = Exception()
+    error.response = SimpleNamespace(headers={"retry-after": "3600"})
+    assert models.LONGEST_WAIT == WAIT(error, 1)
+    assert 0.75 <= WAIT(Exception(), 1) <= 1
+
+
+WAIT = models._wait

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptlab.errors import DataError
+from promptlab.labels.extract import tagged
+from promptlab.models.prompts import PARTS, first, load_prompt, request, save_prompt
+from promptlab.records import Model, Prompt
+
+from ..examples import task
+
+parts = st.text(st.characters(codec="utf-8"))
+prompts = st.builds(Prompt, parts, parts, parts, parts)
+
+
+@given(prompts.filter(len))
+def test_a_prompt_is_saved_and_loaded_to_the_byte(prompt):
+    with tempfile.TemporaryDirectory() as folder:
+        save_prompt(prompt, folder)
+        assert prompt == load_prompt(folder)
+
+
+@given(prompts.filter(len), prompts.filter(len))
+def test_saving_over_another_prompt_leaves_nothing_of_it(old, new):
+    with tempfile.TemporaryDirectory() as folder:
+        save_prompt(old, folder)
+        save_prompt(new, folder)
+        assert new == load_prompt(folder)
+
+
+@given(st.dictionaries(st.sampled_from(PARTS), parts, min_size=1))
+def test_loading_and_saving_changes_no_file(files):
+    with tempfile.TemporaryDirectory() as folder:
+        for part, text in files.items():
+            Path(folder, f"{part}.md").write_bytes(text.encode())
+        before = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        save_prompt(load_prompt(folder), folder)
+        assert before == {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_an_unexpected_file_is_named(tmp_path):
+    (tmp_path / "sytem.md").write_text("Classify.")
+    with pytest.raises(DataError, match=r"sytem\.md: not a part of a prompt, expected system\.md"):
+        load_prompt(tmp_path)
+
+
+def test_a_folder_without_a_prompt_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere: holds no prompt"):
+        load_prompt(tmp_path / "nowhere")
+
+
+def test_bytes_that_are_no_utf8_are_named(tmp_path):
+    (tmp_path / "system.md").write_bytes(b"caf\xe9")
+    with pytest.raises(DataError, match=r"system\.md: byte b'\\xe9' at offset 3 is not UTF-8"):
+        load_prompt(tmp_path)
+
+
+def test_the_first_prompt_is_this_text():
+    expected = Prompt(
+        system=(
+            "Weather or food?\n\nAnswer in this form:\nReasoning: one or two sentences\n"
+            "<label>weather or food</label>\n"
+        ),
+        prefix="Text:\n",
+        suffix="\n\nWrite your reasoning, then <label>weather</label> or <label>food</label>.",
+    )
+    assert expected == first(task())
+
+
+def test_the_first_prompt_needs_to_know_the_answer_format():
+    with pytest.raises(DataError, match="answer_format="):
+        first(task(extract=str.strip))
+    assert "Answer: food" in first(task(extract=str.strip, answer_format="Answer: LABEL")).suffix
+
+
+@given(prompts, st.text())
+def test_the_text_stands_between_prefix_and_suffix(prompt, text):
+    turns = request(prompt, text, Model("any")).messages
+    assert ("user", prompt.prefix + text + prompt.suffix) == turns[0]
+    assert ([("assistant", prompt.reply_prefix)] if prompt.reply_prefix else []) == list(turns[1:])
+
+
+def test_tagged_states_its_format():
+    assert "<verdict>LABEL</verdict>" == tagged("verdict").answer_format

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import promptlab as pl
+from promptlab.data.sampling import rank
+from promptlab.models.prompts import first
+from promptlab.optimizer.history import Iteration, Trial
+from promptlab.optimizer.loop import better, judge
+from promptlab.records import Prediction, Reply
+from promptlab.scoring.metrics import evaluation
+
+from .. import examples
+from ..examples import LABELS, model, task
+from ..server import serving
+
+SETTINGS = {"iterations": 2, "per_label": 6}
+
+
+def optimized(url, of=None, **fields):
+    models = {"classifier": model(url), "critic": model(url, "critic")}
+    return pl.optimize(of or task(), **models | SETTINGS | fields)
+
+
+@pytest.fixture(scope="module")
+def run():
+    with serving(examples.answer) as server:
+        found = optimized(server.url)
+        found.__dict__["asked"] = server.bodies
+        return found
+
+
+def test_a_better_prompt_is_found_and_kept(run):
+    assert [True, False] == [step.accepted for step in run.history]
+    assert run.best == run.history[0].candidate.prompt != run.first == first(task())
+    assert 1.0 == run.test.macro_f1 > run.test_first.macro_f1
+
+
+def test_once_nothing_is_wrong_there_is_no_proposal(run):
+    second = run.history[1]
+    assert (None, None) == (second.critique, second.candidate)
+    assert "no proposal: the prompt made no mistake on the minibatch" == second.verdict
+
+
+def test_every_distinct_request_is_asked_once(run):
+    bodies = [str(body) for body in run.asked]
+    assert len(set(bodies)) == len(bodies) == run.spent.calls
+
+
+def test_the_calls_of_the_iterations_and_of_test_are_all_calls(run):
+    test = 2 * len(task().split("test"))
+    assert run.spent.calls == sum(step.spent.calls for step in run.history) + test
+
+
+def test_test_texts_are_asked_about_only_at_the_end(run):
+    test = {e.text for e in task().split("test")}
+    about_test = [any(text in str(body) for text in test) for body in run.asked]
+    assert about_test == sorted(about_test)
+    assert 2 * len(test) == sum(about_test)
+
+
+def test_the_critic_sees_no_text_of_validation_or_test(run):
+    held_out = [e.text for name in ("validation", "test") for e in task().split(name)]
+    for body in run.asked:
+        if body["model"] == "critic":
+            assert not any(text in str(body) for text in held_out)
+
+
+def test_a_run_does_not_depend_on_the_number_of_workers():
+    runs = []
+    with serving(examples.answer) as server:
+        for workers in (1, 3, 16):
+            runs.append(optimized(server.url, workers=workers))
+    assert runs[0] == runs[1] == runs[2]
+    assert repr(runs[0].history) == repr(runs[2].history)
+
+
+@settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
+@given(salt=st.integers(), seed=st.integers(0, 3), per_label=st.integers(1, 12))
+def test_a_run_is_a_function_of_examples_settings_and_replies(salt, seed, per_label):
+    """Replies are random but for each request the same; they arrive in any order."""
+
+    async def reply(client, model, body):
+        noise = rank(salt, body)
+        await asyncio.sleep(random.choice([0, 0, 0.001]))
+        critic = "improve the prompt" in body.get("system", "")
+        answers = [f"<label>{label}</label>" for label in LABELS] + ["hm"]
+        text = examples.answer(body) if critic else answers[noise % 3]
+        return Reply(text, "end_turn", ("text",), "synthetic", noise % 50, 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("promptlab.models.client.Client._try", reply)
+        one = optimized("http://127.0.0.1:9", seed=seed, per_label=per_label, workers=1)
+        two = optimized("http://127.0.0.1:9", seed=seed, per_label=per_label, workers=7)
+    assert one == two
+
+
+def test_a_critic_that_says_nothing_useful_leaves_the_first_prompt():
+    def useless(body):
+        return "I cannot." if "improve the prompt" in body.get("system", "") else examples.answer(body)
+
+    with serving(useless) as server:
+        run = optimized(server.url)
+    assert run.best == run.first
+    assert ["no proposal: the part <system>...</system> is missing or not complete"] * 2 == [
+        step.verdict for step in run.history
+    ]
+    assert run.test == run.test_first
+
+
+def test_bad_data_costs_nothing():
+    with serving(examples.answer) as server:
+        with pytest.raises(pl.DataError, match="at least 5 are needed"):
+            optimized(server.url, of=task(20))
+        assert [] == server.bodies
+
+
+def test_evaluate_scores_one_split():
+    with serving(examples.answer) as server:
+        result = pl.evaluate(task(), pl.Prompt("Better"), classifier=model(server.url), split="validation")
+    assert (1.0, len(task().split("validation"))) == (result.macro_f1, result.scores.n)
+
+
+def test_evaluate_takes_the_folder_of_a_prompt(tmp_path):
+    (tmp_path / "system.md").write_text("Better")
+    with serving(examples.answer) as server:
+        result = pl.evaluate(task(), tmp_path, classifier=model(server.url))
+    assert pl.Prompt("Better") == result.prompt
+
+
+def test_it_works_where_a_loop_is_already_running():
+    """As in a notebook."""
+
+    async def cell():
+        with serving(examples.answer) as server:
+            return optimized(server.url)
+
+    assert asyncio.run(cell()).best.system.startswith("Better")
+
+
+def test_the_asynchronous_api_gives_the_same():
+    async def cell(url):
+        models = {"classifier": model(url), "critic": model(url, "critic")}
+        steps = [step async for step in pl.steps(task(), **models, **SETTINGS)]
+        return steps, await pl.optimize_async(task(), **models, **SETTINGS)
+
+    with serving(examples.answer) as server:
+        steps, run = asyncio.run(cell(server.url))
+    assert steps == [*run.history, run]
+    assert isinstance(steps[0], Iteration)
+
+
+def scored(right: int, prompt: pl.Prompt):
+    rows = [
+        Prediction(e, Reply("", "end_turn", (), "m", 1, 1), e.label if n < right else None)
+        for n, e in enumerate(task().examples[:20])
+    ]
+    return evaluation(task(), "validation", prompt, rows)
+
+
+LONG, SHORT = pl.Prompt("a long prompt"), pl.Prompt("short")
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "wins"),
+    [
+        ((11, LONG), (10, SHORT), True),
+        ((10, LONG), (11, SHORT), False),
+        ((10, SHORT), (10, LONG), True),
+        ((10, LONG), (10, SHORT), False),
+        ((10, LONG), (10, LONG), False),
+    ],
+)
+def test_the_better_score_wins_then_the_shorter_prompt_then_the_parent(new, old, wins):
+    assert wins == better(scored(*new), scored(*old))
+
+
+def test_a_verdict_names_the_stage_and_both_figures():
+    old = Trial(LONG, scored(10, LONG), scored(10, LONG))
+    new = Trial(LONG, scored(9, LONG))
+    assert (False, "rejected: macro F1 on minibatch 0.667 -> 0.619") == judge(new, old)
+    better_new = replace(new, validation=scored(20, LONG))
+    assert (True, "accepted: macro F1 on validation 0.667 -> 1.000") == judge(better_new, old)
+
+
+def test_optimize_shows_the_settings_of_the_loop():
+    assert list(inspect.signature(pl.steps).parameters) == list(inspect.signature(pl.optimize).parameters)
+    assert ["optimize", "evaluate"] == [pl.optimize.__name__, pl.evaluate.__name__]
+    assert "per_label: examples of each label in a minibatch" in pl.optimize.__doc__
+
+
+def test_a_setting_that_does_not_exist_is_an_error():
+    with pytest.raises(TypeError, match="iteratons"):
+        pl.optimize(task(), classifier="small", critic="large", iteratons=3)
+
+
+@pytest.mark.parametrize("name", ["iterations", "per_label", "workers"])
+def test_a_setting_below_one_is_an_error(name):
+    with pytest.raises(ValueError, match=f"{name} is 0, expected 1 or more"):
+        pl.optimize(task(), classifier="small", critic="large", **{name: 0})
+
+
+def test_an_empty_prompt_is_a_prompt_to_start_from():
+    with serving(examples.answer) as server:
+        assert pl.Prompt() == optimized(server.url, prompt=pl.Prompt()).first

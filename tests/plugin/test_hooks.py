@@ -1,0 +1,508 @@
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+# Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
+import anthropic  # noqa: F401
+import jinja2  # noqa: F401
+import pytest
+import sklearn.metrics  # noqa: F401
+import vcr  # noqa: F401
+
+from .. import examples
+from ..examples import connect
+from ..server import serving
+
+DATA = "id,text,label\n" + "".join(f"{e.id},{e.text},{e.label}\n" for e in examples.examples())
+TASK = """
+import promptlab as pl
+
+task = pl.Task(
+    name="topics",
+    examples=pl.read_csv("data.csv"),
+    labels=("weather", "food"),
+    brief="Weather or food?",
+)
+"""
+TESTS = """
+import pytest
+import promptlab as pl
+from topics import task
+
+@pytest.fixture(scope="session")
+def run(lab):
+    return lab.optimize(task, iterations=2, per_label=6)
+
+def test_one(run):
+    assert run.test.macro_f1 == 1.0
+
+def test_two(lab, run):
+    assert lab.optimize(task, iterations=2, per_label=6) is run
+
+def test_three(lab):
+    assert lab.evaluate(task, pl.Prompt("Better"), split="validation").macro_f1 == 1.0
+"""
+
+
+def lay_out(folder, url=None):
+    """Lay out a project of promptlab's user."""
+    for name, text in {"data.csv": DATA, "topics.py": TASK, "test_topics.py": TESTS}.items():
+        (folder / name).write_text(text)
+    if url:
+        connect(folder, url)
+
+
+@pytest.fixture
+def project(pytester):
+    """Lay out a project without an address for its models."""
+    lay_out(pytester.path)
+    pytester.syspathinsert()
+    return pytester
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Record a project once, for all tests: (folder, what pytest printed, number of calls)."""
+    folder = tmp_path_factory.mktemp("recording")
+    with serving(examples.answer) as server:
+        lay_out(folder, server.url)
+        command = [sys.executable, "-m", "pytest", "--live", "-v"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return folder, done.stdout, len(server.bodies)
+
+
+@pytest.fixture
+def recorded(recording, pytester):
+    """Give a test its own copy of the recorded project; the server is gone."""
+    shutil.copytree(recording[0], pytester.path, dirs_exist_ok=True)
+    pytester.syspathinsert()
+    return pytester
+
+
+def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
+    # When
+    result = recorded.runpytest("-v")
+    # Then
+    result.assert_outcomes(passed=3)
+    cassettes = sorted(recorded.path.glob("cassettes/local/topics/*"))
+    assert ["evaluate-validation.jsonl", "optimize.examples.jsonl", "optimize.jsonl"] == [
+        path.name for path in cassettes
+    ]
+
+
+def test_a_run_is_made_once_for_all_tests(recording):
+    _, printed, asked = recording
+    assert 1 == printed.count("topics: iteration 1/2")
+    calls = int(re.search(r"all, with test +(\d+)", printed)[1])
+    assert asked == calls + len(examples.task().split("validation"))
+
+
+def test_each_iteration_is_a_line_while_the_session_runs(recorded):
+    # When it is replayed under -v
+    result = recorded.runpytest("-v")
+    # Then the lines stand between the name of the first test and its outcome
+    result.stdout.re_match_lines(
+        [
+            r"test_topics\.py::test_one $",
+            r"topics: iteration 1/2  macro F1: minibatch 0\.\d+ -> 1\.000  validation 0\.\d+ -> 1\.000  accepted  \d+ calls  [\d,]+ tokens",
+            r"topics: iteration 2/2  macro F1: minibatch 1\.000 -> -  validation 1\.000 -> -  no proposal  \d+ calls  [\d,]+ tokens",
+            r"test_topics\.py::test_one PASSED +\[ *33%\]",
+        ]
+    )
+
+
+def test_without_v_no_line_is_shown_before_the_summary(recorded):
+    result = recorded.runpytest()
+    assert "iteration 1/2  minibatch" not in result.stdout.str()
+
+
+def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
+    result = recorded.runpytest()
+    result.stdout.re_match_lines(
+        [
+            r"=+ topics: optimize =+",
+            r"macro F1 of prompt +minibatch \(n = \d+\) +validation \(n = \d+\) +verdict +calls +tokens in +tokens out +seconds",
+            r"0 \w{8} +0\.\d{3} \(.*\) +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) +first",
+            r"1 \w{8} +1\.000 \(.*\) +1\.000 \(.*\) selected, optimistic +accepted +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"2 - +- +- +no proposal +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"all, with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"examples +weather +food",
+            r"train +\d+ +\d+",
+            r"prompt \w{8} on test \(n = \d+\): macro F1 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\), accuracy .*",
+            r"  food +\d\.\d{3} \(0\.\d{3} to .*\) +\d+",
+            r"prompt \w{8} on test \(n = \d+\): macro F1 1\.000 .*",
+            r"best prompt \w{8} against first \w{8} on test",
+            r"better: on 28 test examples, prompt \w{8} \(new\) is better than \w{8} \(base\) in accuracy; .*",
+            r"  [1-9] answers changed between right and wrong: [1-9] fixed, 0 broken",
+            r"the critic improved the prompt: macro F1 on test 0\.\d{3} -> 1\.000",
+            r"recorded \d{4}-\d\d-\d\d from synthetic at loopback",
+            r"report: .*/\.promptlab/topics-optimize\.html",
+        ],
+        consecutive=False,
+    )
+    result.stdout.fnmatch_lines(["*topics: evaluate-validation*", "*note: the validation split has only*"])
+    assert (recorded.path / ".promptlab/topics-optimize.html").exists()
+    assert (recorded.path / ".promptlab/topics-evaluate-validation.html").exists()
+
+
+def test_the_figures_stand_in_the_junit_file(recorded):
+    recorded.runpytest("--junitxml=junit.xml")
+    found = ElementTree.parse(recorded.path / "junit.xml").iter("property")
+    figures = {one.get("name"): float(one.get("value")) for one in found}
+    assert 1.0 == figures["promptlab.topics.optimize.test_macro_f1"]
+    assert 1.0 == figures["promptlab.topics.evaluate-validation.macro_f1"]
+    assert figures["promptlab.topics.optimize.calls"] > 100
+
+
+def test_the_advice_of_a_miss_records_what_was_missing(recorded):
+    # When the prompt changes
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace('"Better"', '"Better, again"'))
+    result = recorded.runpytest()
+    # Then the test fails and says what was asked for, where, and how to record it
+    result.assert_outcomes(passed=2, failed=1)
+    text = result.stdout.str()
+    assert "no recording of task 'topics', evaluation, example 'e0" in text
+    assert "cassettes/local/topics/evaluate-validation.jsonl" in text
+    advice = re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
+    assert "pytest --live-changed test_topics.py::test_three" == advice
+    # And whoever follows the advice has a recording
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest(*shlex.split(advice)[1:]).assert_outcomes(passed=1)
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(("option", "command"), [
+    ("--promptlab-profile=other", "pytest --live-changed --promptlab-profile=other test_topics.py::test_three"),
+    ("--promptlab-profile=local", "pytest --live-changed test_topics.py::test_three"),
+])  # fmt: skip
+def test_the_advice_names_the_profile_that_is_replayed(recorded, option, command):
+    toml = recorded.path / "pyproject.toml"
+    other = '[tool.promptlab.profiles.other]\nclassifier = {name="a"}\ncritic = {name="b"}\n'
+    toml.write_text(toml.read_text() + other)
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    result = recorded.runpytest("-k", "test_three", option)
+    text = result.stdout.str()
+    assert "Nothing has been recorded there yet." in text
+    assert command == re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
+
+
+def test_a_miss_is_told_without_the_frames_of_the_library(recorded):
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    result = recorded.runpytest("-k", "test_three")
+    assert "asyncio" not in result.stdout.str()
+
+
+def test_a_setting_that_does_not_exist_is_named(recorded):
+    recorded.makepyfile(
+        test_unknown="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            with pytest.raises(TypeError, match="lab.evaluate has no setting 'model'"):
+                lab.evaluate(task, pl.Prompt("Better"), model="x")
+            with pytest.raises(TypeError, match="lab.optimize has no setting 'iteration'"):
+                lab.optimize(task, iteration=2)
+        """
+    )
+    recorded.runpytest("test_unknown.py").assert_outcomes(passed=1)
+
+
+def test_an_iteration_that_was_not_recorded_is_named(recorded):
+    task = recorded.path / "topics.py"
+    task.write_text(task.read_text().replace("Weather or food?", "Food or weather?"))
+    result = recorded.runpytest("-k", "test_one")
+    result.stdout.re_match_lines(
+        [r".*CassetteMiss: no recording of task 'topics', iteration 1, example 'e\d+'"]
+    )
+
+
+def test_a_failure_is_remembered_and_not_tried_again(recorded):
+    (recorded.path / "cassettes/local/topics/optimize.jsonl").unlink()
+    recorded.makepyfile(
+        test_twice="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_it(lab, time):
+            with pytest.raises(pl.CassetteMiss) as miss:
+                lab.optimize(task, iterations=2, per_label=6)
+            globals().setdefault("first", miss.value)
+            assert miss.value is first
+        """
+    )
+    recorded.runpytest("test_twice.py").assert_outcomes(passed=2)
+
+
+def test_live_without_a_credential_stops_before_the_first_test(project):
+    project.makepyprojecttoml("[tool.promptlab]\nlive = 'claude'\n")
+    result = project.runpytest("--live", "-v")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*no credential for https://api.anthropic.com: set ANTHROPIC_API_KEY*"])
+    assert "test_one" not in result.stdout.str()
+
+
+def test_live_without_a_server_stops_before_the_first_test(project):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        connect(project.path, f"http://127.0.0.1:{unused.getsockname()[1]}")
+        result = project.runpytest("--live", "-v")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*cannot be reached: start the server*"])
+    assert "test_one" not in result.stdout.str()
+
+
+def test_live_without_a_test_that_uses_lab_needs_no_server(pytester):
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest("--live").assert_outcomes(passed=1)
+
+
+def test_the_header_says_who_answered(recorded):
+    result = recorded.runpytest("--collect-only")
+    day = r"\d{4}-\d\d-\d\d"
+    result.stdout.re_match_lines(
+        [f"promptlab: profile local, replays synthetic at loopback, recorded {day}$"]
+    )
+
+
+def test_the_number_of_calls_is_told_before_they_are_made(recorded):
+    # When
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live")
+    # Then the bound holds, and the exact number is exact
+    text = result.stdout.str()
+    most = int(re.search(r"promptlab: topics: optimize: at most ([\d,]+) calls; test", text, re.MULTILINE)[1])
+    assert int(re.search(r"all, with test +(\d+)", text)[1]) <= most
+    calls = len(examples.task().split("validation"))
+    assert f"promptlab: topics: evaluate-validation: {calls} calls" in text
+    assert (
+        "test (28 examples) shows a difference of 0.15 four times in five, if 15% of the answers flip" in text
+    )
+    assert "promptlab: profile local, asks large at" in text
+
+
+def test_live_changed_asks_only_what_is_not_recorded(recorded):
+    # When one of three runs has lost its recording
+    (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-changed")
+        # Then its calls are made, and no other
+        result.assert_outcomes(passed=3)
+        calls = len(examples.task().split("validation"))
+        result.stdout.fnmatch_lines([f"promptlab: topics: evaluate-validation: {calls} calls"])
+        assert calls == len(server.bodies)
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+def test_live_verify_reports_the_labels_that_changed_and_writes_nothing(recorded):
+    files = {path: path.read_bytes() for path in recorded.path.glob("cassettes/**/*.jsonl")}
+    with serving(lambda body: "<label>food</label>") as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-verify=7")
+        assert 7 == len(server.bodies)
+    result.assert_outcomes(passed=3)
+    told = re.search(
+        r"^7 of \d+ recorded answers asked again: (\d) labels changed", result.stdout.str(), re.MULTILINE
+    )
+    changed = re.findall(
+        r"^  topics, prompt \w+, example e\d+: weather -> food", result.stdout.str(), re.MULTILINE
+    )
+    assert 0 < int(told[1]) == len(changed)
+    assert files == {path: path.read_bytes() for path in recorded.path.glob("cassettes/**/*.jsonl")}
+
+
+def test_live_verify_that_is_refused_fails_the_session(recorded):
+    with serving(lambda body: (400, {}, {})) as server:
+        connect(recorded.path, server.url)
+        result = recorded.runpytest("--live-verify=2")
+    result.stdout.fnmatch_lines(["not verified: *status 400*"])
+    assert pytest.ExitCode.TESTS_FAILED == result.ret
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("--live", "--live-changed"), "--live and --live-changed exclude one another"),
+    (("--live-verify=0",), "--live-verify=0: expected a number of calls, 1 or more"),
+])  # fmt: skip
+def test_options_that_make_no_sense_are_refused(project, options, said):
+    result = project.runpytest(*options)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines([f"*{said}*"])
+
+
+def test_orphans_are_reported_and_only_pruning_removes_them(recorded):
+    # When a prompt has changed and its calls were added
+    path = recorded.path / "cassettes/local/topics/evaluate-validation.jsonl"
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace('"Better"', '"Better, again"'))
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest("--live-changed").assert_outcomes(passed=3)
+    calls = len(examples.task().split("validation"))
+    # Then the old ones are reported, and a part of the tests prunes only what it has replayed
+    result = recorded.runpytest()
+    result.stdout.fnmatch_lines(
+        [f"recorded calls that were not asked for: {calls}; promptlab cassettes prune *"]
+    )
+    optimize = path.with_name("optimize.jsonl").read_bytes()
+    assert 2 * calls + 2 == len(path.read_text().splitlines())
+    recorded.runpytest("--promptlab-prune", "-k", "test_one").assert_outcomes(passed=1, deselected=2)
+    assert 2 * calls + 2 == len(path.read_text().splitlines())
+    result = recorded.runpytest("--promptlab-prune", "-k", "test_one")
+    result.stdout.fnmatch_lines(
+        ["*evaluate-validation.jsonl: kept, though no test of this session opened it*"]
+    )
+    result = recorded.runpytest("--promptlab-prune")
+    result.stdout.fnmatch_lines([f"recorded calls that were not asked for: {calls}; they were dropped"])
+    assert calls + 2 == len(path.read_text().splitlines())
+    assert optimize == path.with_name("optimize.jsonl").read_bytes()
+    recorded.runpytest().assert_outcomes(passed=3)
+
+
+def test_a_recording_is_kept_whether_its_assertions_pass_or_fail(recorded):
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace("macro_f1 == 1.0", "macro_f1 > 1.0"))
+    path = recorded.path / "cassettes/local/topics/evaluate-validation.jsonl"
+    path.unlink()
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest("--live").assert_outcomes(passed=1, failed=2)
+    assert path.exists()
+
+
+def test_the_network_can_be_closed_for_the_whole_session(recorded):
+    recorded.makepyfile(
+        test_other="""
+        import socket
+        import pytest
+        from promptlab.errors import NetworkBlocked
+
+        def test_it():
+            with pytest.raises(NetworkBlocked, match="test_other.py::test_it tried to reach 192.0.2.1"):
+                socket.create_connection(("192.0.2.1", 9), timeout=0.1)
+        """
+    )
+    result = recorded.runpytest_subprocess("test_other.py", "-o", "promptlab_block_network=session")
+    result.assert_outcomes(passed=1)
+    result = recorded.runpytest_subprocess("test_other.py", "-o", "promptlab_block_network=all")
+    result.stderr.fnmatch_lines(["*promptlab_block_network is 'all', expected 'lab' or 'session'*"])
+
+
+def test_another_plugin_keeps_its_live(pytester):
+    pytester.makepyfile(
+        owner="def pytest_addoption(parser): parser.addoption('--live', action='store_true', dest='theirs')",
+        test_it="def test_it(pytestconfig): assert not pytestconfig.getoption('promptlab_live')",
+    )
+    pytester.syspathinsert()
+    pytester.runpytest_subprocess("-p", "owner", "--live").assert_outcomes(passed=1)
+
+
+def test_workers_replay_the_same_and_the_summary_shows_it_once(recorded):
+    result = recorded.runpytest_subprocess("-n", "2", "-v", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=3)
+    assert 1 == result.stdout.str().count("= topics: optimize =")
+    assert 1 == result.stdout.str().count("iteration 1: accepted")
+
+
+def test_workers_do_not_record(project):
+    result = project.runpytest_subprocess("--live", "-n", "2")
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["*--live takes one process: leave out -n of pytest-xdist, or add -n0*"])
+
+
+def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
+    task = recorded.path / "topics.py"
+    task.write_text(
+        "import socket\n"
+        + task.read_text().replace(
+            'brief="', 'extract=lambda r: socket.create_connection(("192.0.2.1", 9)), brief="'
+        )
+        + "\n"
+    )
+    result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
+    result.stdout.fnmatch_lines(["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"])
+
+
+def test_the_own_server_is_closed_while_lab_replays(recorded):
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        port = server.url.rpartition(":")[2]
+        task = recorded.path / "topics.py"
+        reach = f'extract=lambda r: socket.create_connection(("127.0.0.1", {port})), brief="'
+        task.write_text("import socket\n" + task.read_text().replace('brief="', reach))
+        result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
+        result.stdout.fnmatch_lines([f"*NetworkBlocked: * tried to reach 127.0.0.1:{port}.*"])
+        assert [] == server.bodies
+
+
+def test_an_optimization_on_older_data_stays_green_and_says_so(recorded):
+    (recorded.path / "data.csv").write_text(DATA + "new,A new sentence.,food\n")
+    result = recorded.runpytest("-k", "test_one")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*recorded on older data*"])
+
+
+def test_two_runs_under_one_name_are_refused(recorded):
+    recorded.makepyfile(
+        test_clash="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            lab.evaluate(task, pl.Prompt("Better"), split="validation")
+            with pytest.raises(pl.PromptlabError, match="give one of them a name of its own"):
+                lab.evaluate(task, pl.Prompt("Worse"), split="validation")
+        """
+    )
+    recorded.runpytest("test_clash.py").assert_outcomes(passed=1)
+
+
+def test_an_unknown_profile_is_named(recorded):
+    result = recorded.runpytest("--promptlab-profile=lokal")
+    result.stdout.fnmatch_lines(["*DataError: *pyproject.toml: no profile 'lokal', only local, claude*"])
+
+
+HELP = """\
+promptlab: prompts of text classifiers:
+  --promptlab-live      Make the calls of `lab` and record them.
+  --promptlab-live-changed
+                        Make only the calls that are not recorded, and record
+                        them.
+  --promptlab-live-verify=K
+                        Ask K recorded calls again, write nothing, and say how
+                        many labels changed.
+  --promptlab-profile=NAME
+                        Use this profile of [tool.promptlab] instead of the one
+                        that it names.
+  --promptlab-report=DIR
+                        Write the HTML reports into this folder (default:
+                        .promptlab).
+  --promptlab-base=COMMIT
+                        Judge each prompt folder that is evaluated against the
+                        one in this commit, such as origin/main.
+  --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
+                        to be no worse.
+  --promptlab-prune     Drop the recorded calls that the tests of this session
+                        do not ask for.
+  --live                Short for --promptlab-live.
+  --live-changed        Short for --promptlab-live-changed.
+  --live-verify=K       Short for --promptlab-live-verify.
+"""
+
+
+def test_the_help_says_this(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert HELP in pytester.runpytest("--help").stdout.str()

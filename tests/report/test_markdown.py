@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from promptlab.gate.base import Pair, Place
+from promptlab.gate.decide import rule
+from promptlab.gate.git import BaseError, commit
+from promptlab.models.profiles import CLAUDE
+from promptlab.plugin.console import harmless, shielded
+from promptlab.records import Model, Prompt, Reply
+from promptlab.report.html import render
+from promptlab.report.literals import literal
+from promptlab.report.markdown import LIMIT, MARKER, document
+from promptlab.scoring.metrics import evaluation, predict
+
+from ..conftest import ROOT
+from ..examples import task
+
+MODEL = Model("synthetic")
+HOSTILE = (
+    "</pre></details><script>alert(1)</script>",
+    "| a | b |\n|---|---|\n",
+    "@everyone #12 GH-3 owner/repo#4",
+    "::error file=x::y\n##[error]z",
+    "[link](https://evil.example) ![i](x) <img src=x onerror=y> www.evil.example",
+    "`code` **bold** __b__ ~~s~~ $x$ \\| &lt;",
+    "- [ ] task\n1. one\n> quote\n# head",
+    "\u202ereversed\u0000\ud800",
+)
+
+
+def judged(text="fine", count=80, title="topics: test", notes=(), label=None):
+    """Judge a prompt that has every second example wrong, with a hostile text wherever one may stand."""
+    about = task(count)
+    examples = about.split("test")
+
+    def rows(prompt, right):
+        return [
+            predict(
+                about,
+                one,
+                Reply(
+                    f"{text} <label>{one.label if right(n) else about.labels[0]}</label>",
+                    "end_turn",
+                    ("text",),
+                    "m",
+                    1,
+                    1,
+                ),
+            )
+            for n, one in enumerate(examples)
+        ]
+
+    base = evaluation(about, "test", Prompt("old"), rows("old", lambda n: True), MODEL)
+    new = evaluation(about, "test", Prompt(f"new {text}"), rows("new", lambda n: n % 4), MODEL)
+    place = Place(ROOT, ROOT, ROOT, CLAUDE, None, "pytest", "tests/test_x.py::test_y")
+    headers = ({}, {})
+    return Pair(
+        title, place, base, new, new, (), False, True, False, tuple(notes), "prompt", "main (0)", headers
+    )
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a rendered text, and what is text in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Keep a tag's name."""
+        self.tags.add(tag)
+
+    def handle_data(self, data):
+        """Keep a text."""
+        self.text += data
+
+
+BLOCKS = {"h2", "h3", "ul", "li", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
+FOLDS = {"details", "summary", "pre", "b", "del", "ins", "sub"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text):
+    """The reference is a renderer of GitHub's dialect; a person is called by @ and a name, a thread by # and a number."""
+    shown = document(rule([judged(text, notes=[text])], strict=False))
+    rendered = Tags(MarkdownIt("gfm-like", {"linkify": True, "html": True}).render(shown))
+    assert BLOCKS | FOLDS >= rendered.tags
+    assert not re.search(r"@\w|#\d|(?i:gh-\d)", rendered.text)
+    assert 7 * sum(line.startswith(("| fixed", "| **broken**")) for line in shown.splitlines()) + 7 == sum(
+        line.count(" | ") + 1
+        for line in shown.splitlines()
+        if line.startswith(("| fixed", "| **broken**", "| | example"))
+    )
+
+
+@given(st.text() | st.sampled_from(HOSTILE))
+@example("1. a")
+@example("10) a")
+def test_a_literal_is_one_line_that_reads_as_the_text(text):
+    shown = literal(text)
+    assert "\n" not in shown
+    assert not re.search(r"[<>|`*_\[\]\\]", shown)
+    back = html.unescape(shown).replace("\u200b", "")
+    assert " ".join(text.split()).replace("\u200b", "") == back
+
+
+@pytest.mark.parametrize("count", [1, 30, pytest.param(400, marks=pytest.mark.thorough)])
+def test_it_stays_under_the_limit_whatever_is_judged(count):
+    pairs = [judged("x" * 5_000, title=f"topics: {n}") for n in range(count)]
+    rulings = rule(pairs, strict=False)
+    shown = document(rulings)
+    assert len(shown.encode()) <= LIMIT
+    assert shown.startswith(MARKER)
+    assert f"{count} " in shown.splitlines()[1]  # with many, one chance of error is shared
+    assert len(document(rulings, limit=1_000_000).encode()) <= 1_000_000
+
+
+def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
+    shown = document(
+        rule([judged()], strict=False), {}, ["distinct prompts judged on the test split of topics so far: 2"]
+    )
+    order = [
+        shown.index(one)
+        for one in (
+            "evaluations fail",
+            "worse: on",
+            "| macro F1 |",
+            "word by word",
+            "broken</summary>",
+            "distinct prompts",
+        )
+    ]
+    assert sorted(order) == order
+
+
+def test_lines_on_github_are_no_commands(monkeypatch):
+    assert ["a"] == list(shielded(["a"]))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    first, *lines, last = shielded(["::error::x"])
+    assert ["::error::x"] == lines
+    assert first.removeprefix("::stop-commands::") == last.strip(":")
+    assert not re.search(r"##\[|^\s*::", harmless("  ::error::x ##[error]"))
+
+
+def test_the_page_and_the_comment_tell_words_apart_alike():
+    assert "new" in render(judged().whole, "")
+
+
+def test_git_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BaseError, match="git cannot be run"):
+        commit(tmp_path, "main")
