@@ -78,16 +78,6 @@ def thorough(session: nox.Session) -> None:
     """Run what takes minutes: kills by the dozen, races, fuzzing at size."""
     install(session, "test")
     session.run("pytest", "-n2", "-m", "thorough", *session.posargs)
-    many = {"HYPOTHESIS_PROFILE": "thorough"}  # 10,000 examples a property
-    session.run(
-        "pytest",
-        "-n2",
-        "-k",
-        "label or reply or replies or tag",
-        "tests/labels/test_extract.py",
-        "tests/labels/test_checks.py",
-        env=many,
-    )
 
 
 @nox.session(default=False)

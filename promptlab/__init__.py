@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from promptlab.labels.checks import check_extractor as check_extractor
     from promptlab.labels.extract import choice as choice
     from promptlab.labels.extract import first_of as first_of
+    from promptlab.labels.extract import json_field as json_field
     from promptlab.labels.extract import last_line as last_line
+    from promptlab.labels.extract import phrase as phrase
     from promptlab.labels.extract import tagged as tagged
-    from promptlab.labels.json_labels import json_field as json_field
-    from promptlab.labels.phrases import phrase as phrase
     from promptlab.models.prompts import load_prompt as load_prompt
     from promptlab.models.prompts import save_prompt as save_prompt
     from promptlab.optimizer.history import Iteration as Iteration
@@ -62,9 +62,7 @@ _HOMES = {
         "RewriteError",
     ),
     "labels.checks": ("check_extractor",),
-    "labels.extract": ("choice", "first_of", "last_line", "tagged"),
-    "labels.json_labels": ("json_field",),
-    "labels.phrases": ("phrase",),
+    "labels.extract": ("choice", "first_of", "json_field", "last_line", "phrase", "tagged"),
     "models.prompts": ("load_prompt", "save_prompt"),
     "optimizer.history": ("Iteration", "Run"),
     "optimizer.loop": ("evaluate", "evaluate_async", "optimize", "optimize_async", "steps"),

@@ -18,10 +18,7 @@ ROOT = Path(__file__).parent.parent
 # The first example of a property imports scikit-learn or the SDK, which no deadline allows for.
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("ci"), max_examples=10_000)
-hypothesis.settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
-)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(autouse=True)

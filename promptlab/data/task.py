@@ -15,8 +15,7 @@ from functools import cached_property
 
 from promptlab.data.sampling import rank
 from promptlab.errors import DataError, shorten
-from promptlab.labels.extract import Extractor, Tagged
-from promptlab.labels.spelling import exact
+from promptlab.labels.extract import Extractor, Tagged, fold
 from promptlab.records import METRICS, Example, Metric
 
 SPLITS = ("train", "validation", "test")
@@ -152,7 +151,7 @@ def _check_settings(task: Task) -> None:
     for label in labels:
         if not label or label != label.strip():
             raise DataError(f"task {name!r}: label {label!r} is empty or has spaces around it")
-        if (twin := seen.setdefault(exact(label), label)) is not label or labels.count(label) > 1:
+        if (twin := seen.setdefault(fold(label), label)) is not label or labels.count(label) > 1:
             raise DataError(
                 f"task {name!r}: labels {twin!r} and {label!r} do not differ once case is ignored, "
                 f"and models do not keep case. Rename one."

@@ -1,192 +1,249 @@
-"""The syntax of a reply: from its text to a label, or None.
+"""From a reply to a label: syntax, never meaning.
 
-An extractor is any function `reply -> label or None`. It need not know the labels: what it finds is
-looked up in the task's, and case, Unicode forms, emphasis, quotes and punctuation around it play no
-part. The last answer counts, wherever it stands; two different ones in its place are none.
+The prompt asks for the answer in a form, an extractor reads that form, and what is not in it is no label.
+An extractor need not know the task's labels: `read_label` normalizes what it found and looks it up.
 """
 
 from __future__ import annotations
 
-import html
+import functools
+import json
 import re
-from collections import deque
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from promptlab.labels.answer_lines import BEFORE, RECANTED, UNCHECKED, alone, announces, last_sentences
-from promptlab.labels.naming import Named, listed, named, open_ended, rejected
-from promptlab.labels.spelling import different, key_of, lines_of, normal
+from promptlab.errors import ExtractorError, PromptlabError, shorten
+from promptlab.records import Missing
 
-#: reply text -> label, or None when the reply states none
-Extractor = Callable[[str], str | None]
+Extractor = Callable[[str], str | None]  # reply text -> label, or None where the reply states none
+LABEL = "LABEL"  # placeholder for the label in an extractor's `answer_format`
 
-#: stands for the label in an extractor's `answer_format`
-LABEL = "LABEL"
+QUOTES = "\"'“”„‟‘’‚«»‹›「」『』`*_()[]{}\u200b\ufeff"  # quotes, emphasis and brackets around an answer
+STOPS = ".,;:!…。！"  # punctuation behind an answer; in front of one it means something: ".5", "!spam"
+DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-")
+WINDOW = 20_000  # characters of the longest JSON object that is read
+LONGEST = 1_000  # characters; no label is longer, and normalizing more could take quadratic time
 
-
-class Answering:
-    """The base of the extractors: what stands in the place that decides, and whether it is one answer."""
-
-    @property
-    def answer_format(self) -> str | None:
-        """How a reply has to state the label, for the prompt; None where that differs by label."""
-        return LABEL
-
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the different answers in the place that decides; two or more contradict each other."""
-        raise NotImplementedError
-
-    def state(self, label: str) -> str:
-        """Write down how a reply states a label."""
-        return (self.answer_format or LABEL).replace(LABEL, label)
-
-    def __call__(self, reply: str) -> str | None:
-        """Return the one answer; None where there is none, or more than one."""
-        found = self.answers(reply)
-        return found[0] if len(found) == 1 else None
+# Scripts written without spaces: words have no boundaries there.
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uac00-\ud7ff\uf900-\uffdc]")
 
 
-#: What may stand within a tag beside a label: other tags that only dress it, and signs that open none.
-WITHIN = r"[^<]|<(?=[=\d\s])|</?(?:b|i|em|strong|u|code|span|p|mark)(?:\s[^<>]*)?>|<!--[^<>]*-->|<!\[CDATA\["
-DRESS = r"</?[a-z][^<>]*>|<!--[^<>]*-->|<!\[CDATA\[|\]\]>"
+def fold(text: str) -> str:
+    """Fold Unicode forms, dashes, case and white space, and drop characters that show nothing."""
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    folded = unicodedata.normalize("NFKC", visible.translate(DASHES)).casefold()
+    return unicodedata.normalize("NFKC", " ".join(folded.split()))
+
+
+def normalize(text: str) -> str:
+    """Fold an answer, and strip quotes, emphasis and brackets around it and punctuation behind it."""
+    return fold(fold(text).lstrip(QUOTES + " ").rstrip(QUOTES + STOPS + " "))
+
+
+def read_label(
+    extract: Extractor, labels: Sequence[str], reply: str, *, cut_off: bool = False
+) -> tuple[str | None, Missing | None]:
+    """Read the label of a reply.
+
+    Of a reply that was `cut_off` at its token limit, the label counts only if its form is complete: if
+    more text on the same line would not change it.
+
+    Returns:
+        The label and None, or None and the reason why there is no label.
+
+    Raises:
+        ExtractorError: the extractor raised, or returned neither text nor None.
+    """
+    found = _call(extract, reply)
+    if cut_off and (found is None or _call(extract, f"{reply}x not") != found):
+        return None, "truncated"
+    if found is None:
+        return None, "absent"
+    for key in (fold, normalize):  # the stricter first, for labels such as "A" and "(A)"
+        alike = [label for label in labels if key(label) == key(found[:LONGEST])]
+        if len(alike) == 1:
+            return alike[0], None
+    return None, "contradictory" if len(_named(found, tuple(labels))) > 1 else "outside the set"
+
+
+def _call(extract: Extractor, reply: str) -> str | None:
+    try:
+        found = extract(reply)
+    except PromptlabError:  # NetworkBlocked, for example
+        raise
+    except Exception as error:
+        raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
+    if found is not None and not isinstance(found, str):
+        raise ExtractorError(
+            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
+        )
+    return found
+
+
+def whole_word(text: str) -> str:
+    """Return a regular expression for a text as a whole word: "sincere" is not found in "insincere"."""
+    before = "" if UNSPACED.match(text[0]) else r"(?<![\w-])"
+    behind = "" if UNSPACED.match(text[-1]) else r"(?!-?\w)"
+    return before + re.escape(text) + behind
+
+
+@functools.lru_cache(maxsize=64)
+def _any_of(labels: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(whole_word, sorted(labels, key=len, reverse=True))), re.IGNORECASE)
+
+
+def _named(text: str, labels: tuple[str, ...]) -> set[str]:
+    """Return the labels that a text names as whole words, folded; of two that overlap, the longer."""
+    return {fold(one) for one in _any_of(labels).findall(text)}
 
 
 @dataclass(frozen=True)
-class Tagged(Answering):
-    """Read the last <name>...</name> of a reply; see `tagged`."""
+class Tagged:
+    """Read the label between tags, such as <label>sincere</label>: the last complete tag counts."""
 
-    name: str
+    name: str = "label"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][\w-]*", self.name):
+            raise ValueError(f"tagged({self.name!r}): expected a tag name such as 'label', without < and >")
 
     @property
     def answer_format(self) -> str:
-        """The tag with a label in it."""
+        """How a reply states its label, with LABEL in its place."""
         return f"<{self.name}>{LABEL}</{self.name}>"
 
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return what stands in the last tag; nothing where it is not closed, or its line rejects it.
-
-        A line behind it that announces something else ("Correction: ...") contradicts it.
-        """
-        text = normal(reply)
-        opened = _last(rf"<\s*{self.name}(?:\s[^<>]*)?>", text)
-        if opened is None:
-            return self.answers(html.unescape(text)) if "&lt;" in text else ()
-        # Each step of the search tries the closing tag first, so it is linear and ends at the first.
-        closed = re.compile(rf"((?:{WITHIN})*?)<\s*/\s*{self.name}\s*>", re.IGNORECASE)
-        found = closed.match(text, opened.end())
-        if not found or rejected(text[: opened.start()], text[found.end() :]):
-            return ()
-        answer = html.unescape(re.sub(DRESS, "", found[1], flags=re.IGNORECASE))
-        return different([answer, *_announced(text[found.end() :], answer)])
+    def __call__(self, reply: str) -> str | None:
+        found = re.findall(rf"<{self.name}>([^<]*)</{self.name}>", reply, re.IGNORECASE)
+        return found[-1] if found else None
 
 
 @dataclass(frozen=True)
-class LastLine(Answering):
-    """Read the last line of a reply that has a word; see `last_line`."""
+class Phrase:
+    """Read the last of some sentences, one for each label: {"sincere": "this question is sincere", ...}.
 
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return that line, without "Label:" and the like; nothing where the line before denies it."""
-        lines = [line for line in lines_of(reply) if re.search(r"\w", line)]
-        if not lines or re.match(UNCHECKED, lines[-1]) or (len(lines) > 1 and open_ended(lines[-2])):
-            return ()
-        return different([re.sub(BEFORE, "", lines[-1], count=1, flags=re.IGNORECASE)])
+    A sentence may leave out what comes before and after the words that matter, and shorter is safer:
+    the one above is also found in "Therefore, in conclusion, this question is sincere."
+    """
 
+    sentences: Mapping[str, str]
 
-@dataclass(frozen=True)
-class Choice(Answering):
-    """Read which label the last line that names one names; see `choice`."""
-
-    labels: tuple[str, ...]
-
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return the labels that line names; none where it takes one back.
-
-        An answer given before on a line of its own, or another line of the same list, contradicts it.
-        """
-        lines = [line for line in lines_of(reply) if not re.match(UNCHECKED, line)]
-        end = len(lines)
-        while end:
-            line, start = last_sentences(lines, end, self.labels)
-            before = lines[start - 1 : start]
-            own = alone(line, self.labels)
-            found = [Named(own, negated=False)] if own else named(line, self.labels)
-            if any(one.negated for one in found) or (found and any(map(open_ended, before))):
-                return ()
-            if found:
-                listed_there = [label for one in before if (label := listed(one, self.labels))]
-                answered = [] if own else self._alone(lines[:start])
-                several = listed_there if listed(line, self.labels) else []
-                return different([*answered, *several, *(one.label for one in found)])
-            if announces(line) or RECANTED.match(line):
-                return ()
-            end = start
-        return ()
-
-    def _alone(self, lines: Sequence[str]) -> list[str]:
-        last = next((label for line in reversed(lines) if (label := alone(line, self.labels))), None)
-        return [last] if last else []
-
-
-@dataclass(frozen=True)
-class FirstOf(Answering):
-    """Read with the first extractor that finds anything; see `first_of`."""
-
-    extractors: tuple[Answering, ...]
+    def __post_init__(self) -> None:
+        for label, sentence in self.sentences.items():
+            others = [other for one, other in self.sentences.items() if one != label]
+            if not _words(sentence) or any(re.search(_pattern(sentence), other) for other in others):
+                raise ValueError(
+                    f"phrase({dict(self.sentences)!r}): the sentence for {label!r} is empty or part of another, "
+                    f"expected sentences of which none contains another"
+                )
 
     @property
     def answer_format(self) -> str | None:
-        """That of the first."""
-        return self.extractors[0].answer_format
+        """The sentence with LABEL in it; None where the sentences differ in more than the label."""
+        forms = {re.sub(whole_word(label), LABEL, one) for label, one in self.sentences.items()}
+        return forms.pop() if len(forms) == 1 else None
 
     def state(self, label: str) -> str:
-        """State it as the first reads it."""
-        return self.extractors[0].state(label)
+        """Return the sentence for a label."""
+        return self.sentences[label]
 
-    def answers(self, reply: str) -> tuple[str, ...]:
-        """Return what the first finds that finds anything."""
-        return next((found for one in self.extractors if (found := one.answers(reply))), ())
+    def __call__(self, reply: str) -> str | None:
+        spots = [
+            (found.end(), label)
+            for label, sentence in self.sentences.items()
+            for found in re.finditer(_pattern(sentence), reply)
+        ]
+        return max(spots)[1] if spots else None
 
 
-def tagged(name: str = "label") -> Tagged:
-    """Make an extractor for labels in tags, such as <label>sincere</label>.
+def _words(sentence: str) -> list[str]:
+    return [word for one in sentence.split() if (word := one.strip(QUOTES + STOPS))]
 
-    The last complete tag wins: earlier ones may be quoted from the instructions or from the text.
+
+def _pattern(sentence: str) -> str:
+    """Match the words of a sentence, with emphasis, quotes, commas and line ends between them."""
+    between = rf"[\s,;:{re.escape(QUOTES)}]+"
+    return rf"(?i)(?<![^\W_]){between.join(map(re.escape, _words(sentence)))}(?!-?[^\W_])"
+
+
+@dataclass(frozen=True)
+class LastLine:
+    """Read a label on the last line, alone or behind "Label:" or the like."""
+
+    answer_format: ClassVar[str] = LABEL
+
+    def __call__(self, reply: str) -> str | None:
+        lines = [line for line in reply.splitlines() if re.search(r"\w", line)]
+        before, _, rest = lines[-1].partition(":") if lines else ("", "", "")
+        return rest if rest.strip() and len(before.split()) <= 5 else before or None
+
+
+@dataclass(frozen=True)
+class JsonField:
+    """Read a field of the last JSON object that has it, in a code fence or not."""
+
+    name: str = "label"
+
+    @property
+    def answer_format(self) -> str:
+        """An object with this field alone."""
+        return json.dumps({self.name: LABEL}, ensure_ascii=False)
+
+    def __call__(self, reply: str) -> str | None:
+        found, end = None, 0
+        while start := re.compile(r'\{\s*"').search(reply, end):
+            try:  # in a window, since the error of a parser counts the lines of all that it was given
+                value, length = json.JSONDecoder().raw_decode(reply[start.start() : start.start() + WINDOW])
+                end = start.start() + length
+                found = value.get(self.name, found)
+            except json.JSONDecodeError as error:
+                end = start.start() + max(error.pos, 1)
+            except RecursionError:
+                return None
+        return found if found is None or isinstance(found, str) else json.dumps(found)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Read a label in running text: the last line that names a label counts.
+
+    It counts if it names one label alone, as a whole word, and holds no "not", "no", "n't", "neither",
+    "nor" or "never". Running text can mean what no such rule sees ("borderline, could be sincere"): where
+    you can, ask for tags.
     """
-    if not re.fullmatch(r"[A-Za-z][\w-]*", name):
-        raise ValueError(f"tagged({name!r}): expected a tag name such as 'label', without < and >")
-    return Tagged(name)
+
+    labels: Sequence[str]
+    answer_format: ClassVar[str] = LABEL
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str) or len(self.labels) < 2:
+            raise ValueError(f"choice({self.labels!r}): expected two labels or more")
+        object.__setattr__(self, "labels", tuple(self.labels))
+
+    def __call__(self, reply: str) -> str | None:
+        known = tuple(self.labels)
+        for line in reversed(reply.splitlines()):
+            if found := _named(line, known):
+                others = _any_of(known).sub(" ", line)  # "no" and "not spam" may be labels
+                negated = re.search(r"(?i)\b(?:not|no|neither|nor|never)\b|n['’]t\b", others)
+                return found.pop() if len(found) == 1 and not negated else None
+        return None
 
 
-def last_line() -> LastLine:
-    """Make an extractor for a label on a last line of its own, with or without "Label:" before it."""
-    return LastLine()
+@dataclass(frozen=True, init=False)
+class FirstOf:
+    """Read with the first of several extractors that finds anything."""
+
+    extractors: tuple[Extractor, ...]
+    answer_format: str | None
+
+    def __init__(self, first: Extractor, *others: Extractor) -> None:
+        form = getattr(first, "answer_format", None)
+        self.__dict__.update(extractors=(first, *others), answer_format=form)
+
+    def __call__(self, reply: str) -> str | None:
+        return next((found for one in self.extractors if (found := one(reply)) is not None), None)
 
 
-def choice(labels: Sequence[str]) -> Choice:
-    """Make an extractor for labels in running text: the last line that names one decides.
-
-    Labels are whole words, the longest first: "insincere" is never "sincere". A line that negates a
-    label ("not sincere"), or names two, states none.
-    """
-    if isinstance(labels, str) or len(labels) < 2:
-        raise ValueError(f"choice({labels!r}): expected two labels or more")
-    return Choice(tuple(labels))
-
-
-def first_of(*extractors: Answering) -> FirstOf:
-    """Make an extractor that asks several in turn: the first that finds anything decides."""
-    if not extractors:
-        raise ValueError("first_of(): expected one extractor or more")
-    return FirstOf(extractors)
-
-
-def _last(pattern: str, text: str) -> re.Match[str] | None:
-    """Find the last match; the others are not kept, since a million of them take more than their time."""
-    found = deque(re.finditer(pattern, text, re.IGNORECASE), maxlen=1)
-    return found[0] if found else None
-
-
-def _announced(behind: str, answer: str) -> list[str]:
-    """Return what the lines behind an answer announce in its stead, in three words at most."""
-    rests = [re.sub(BEFORE, "", line, flags=re.IGNORECASE) for line in lines_of(behind) if announces(line)]
-    return [one for one in rests if len(one.split()) <= 3 and not key_of(one).startswith(key_of(answer))]
+tagged, phrase, last_line, json_field, choice, first_of = Tagged, Phrase, LastLine, JsonField, Choice, FirstOf

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from promptlab.data.task import Task
 from promptlab.errors import ExtractorError
-from promptlab.labels.reading import read
+from promptlab.labels.extract import read_label
 from promptlab.records import Example, Model, Prediction, Prompt, Reply
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.scoring.scores import LabelScores, Scores
@@ -26,15 +26,14 @@ def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") 
     """
     if reply.stop_reason == "refusal":
         return Prediction(example, reply, None, "refused")
-    if reply.stop_reason in ("max_tokens", "model_context_window_exceeded"):
-        return Prediction(example, reply, None, "truncated")
-    if not reply.text.strip():
+    cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
+    if not reply.text.strip() and not cut_off:
         return Prediction(example, reply, None, "empty")
     # Some servers repeat the start of the reply that they were given, others leave it out.
     echoed = reply.text.startswith(reply_prefix)
     text = reply.text if echoed else reply_prefix + reply.text
     try:
-        label, missing = read(task.extract, task.labels, text)
+        label, missing = read_label(task.extract, task.labels, text, cut_off=cut_off)
     except ExtractorError as error:
         raise ExtractorError(f"task {task.name!r}, example {example.id!r}: {error}") from error
     return Prediction(example, reply, label, missing)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 import promptlab as pl
 from benchmarks.insincere.task import task
 from promptlab.labels import checks
-from promptlab.labels.extract import LABEL
-from promptlab.labels.reading import read
+from promptlab.labels.extract import LABEL, read_label
 from promptlab.labels.strategies import replies
 from promptlab.records import Reply
 from promptlab.scoring.metrics import predict
@@ -61,7 +60,8 @@ REJECTED = {
     "a label in the reply": (contained, LABEL, "it reads the plain answer"),
     "one that raises": (lambda reply: {}[reply], TAG, "it never raises"),
     "one that returns a number": (lambda reply: 1, TAG, "it never raises"),
-    "one that takes squares": (quadratic, TAG, "its time grows in proportion"),
+    "one in quadratic time": (quadratic, TAG, "its time grows faster than the reply"),
+    "one that reads the explanation": (pl.choice(LABELS), TAG, "an explanation is no answer"),
     "one that is no function of the reply": (forgetful, TAG, "it gives the same for the same reply"),
     "one that never reads": (lambda reply: None, TAG, "it reads the plain answer"),
 }
@@ -69,7 +69,7 @@ REJECTED = {
 
 @pytest.mark.parametrize("name", REJECTED)
 def test_the_check_rejects(name, monkeypatch):
-    monkeypatch.setattr(checks, "LARGEST", 300_000)  # enough to tell squares from lines
+    monkeypatch.setattr(checks, "LARGEST", 300_000)  # enough to tell quadratic from linear
     extract, answer_format, said = REJECTED[name]
     with pytest.raises(AssertionError) as error:
         pl.check_extractor(extract, LABELS, answer_format=answer_format, examples=100)
@@ -96,11 +96,17 @@ def test_the_benchmarks_read_as_they_should():
 
 
 @given(replies(LABELS))
-def test_replies_say_what_they_state(told):
-    label, missing = read(pl.tagged(), LABELS, told.text)
-    if told.stop_reason == "end_turn":
-        assert told.label == label
-    assert told.label is None or missing is None
+def test_a_drawn_reply_states_its_label(drawn):
+    cut_off = drawn.stop_reason == "max_tokens"
+    label, missing = read_label(pl.tagged(), LABELS, drawn.text, cut_off=cut_off)
+    assert drawn.label == label
+    assert (missing == "truncated") == cut_off
+
+
+@pytest.mark.parametrize("label", [*LABELS, None])
+@given(st.data())
+def test_a_reply_is_drawn_for_the_label_that_was_asked_for(label, data):
+    assert label == data.draw(replies(LABELS, label)).label
 
 
 def recorded():
@@ -111,7 +117,7 @@ def recorded():
             for line in path.read_text(encoding="utf-8").splitlines()[1:-1]:
                 body = json.loads(line)["response"]["body"]
                 text = "".join(block.get("text", "") for block in body["content"])
-                label, _ = read(task.extract, task.labels, text)
+                label, _ = read_label(task.extract, task.labels, text)
                 if label and body["stop_reason"] == "end_turn":
                     found[text] = label
     return sorted(found.items())
@@ -124,11 +130,11 @@ MUTATIONS = {
     "decomposed": lambda text: unicodedata.normalize("NFKD", text),
     "bold": lambda text: re.sub(r"(<label>)(.*?)(</label>)", r"**\1**\2**\3**", text),
     "punctuated": lambda text: text.replace("</label>", ".</label>") + ".",
+    "explained": lambda text: text + " because a sincere or an insincere question would be worded otherwise.",
     "quoted": lambda text: text.replace("<label>", "<label>\u201c").replace("</label>", "\u201d</label>"),
     "with prose behind": lambda text: text + "\n\nI hope this helps!",
     "with white space": lambda text: text.replace("<label>", "<label>\n  ") + "\n\n",
-    "with marks that show nothing": lambda text: "\u200b".join(text),
-    "wide": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "in one line": lambda text: text.replace("\n", " "),
 }
 
 
@@ -140,15 +146,16 @@ def test_there_are_recorded_replies_to_mutate():
 @given(st.sampled_from(RECORDED))
 def test_a_recorded_reply_keeps_its_label_in_another_form(name, pair):
     text, label = pair
-    assert label == read(task.extract, task.labels, MUTATIONS[name](text))[0]
+    assert label == read_label(task.extract, task.labels, MUTATIONS[name](text))[0]
 
 
 @given(st.sampled_from(RECORDED), st.floats(0, 1))
-def test_a_recorded_reply_that_was_cut_off_is_truncated(pair, share):
+def test_a_recorded_reply_that_was_cut_off_has_a_label_only_where_its_tag_is_complete(pair, share):
     text, _ = pair
     cut = Reply(text[: round(share * len(text))], "max_tokens", ("text",), "m", 1, 1)
     found = predict(task, task.examples[0], cut)
-    assert (None, "truncated") == (found.label, found.missing)
+    assert (found.label is not None) == ("</label>" in cut.text)
+    assert found.label or found.missing == "truncated"
 
 
 def test_an_extractor_that_fails_is_named_with_the_example():
