@@ -1,4 +1,4 @@
-"""The command `promptlab`: what is done with recordings outside a test session."""
+"""The command `promptlab`: work on recordings outside a test session."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cassettes = parser.add_subparsers(required=True).add_parser("cassettes", help="recorded calls")
     commands = cassettes.add_subparsers(required=True)
 
-    verify = commands.add_parser("verify", help="check files: structure, order, provenance, secrets")
-    verify.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="a recording, or a folder of them"
-    )
-    verify.set_defaults(run=_verify)
+    for name, run, what in (
+        ("verify", _verify, "check files: structure, order, provenance, secrets"),
+        ("upgrade", _upgrade, "rewrite files in the present format"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help="a recording, or a folder of them"
+        )
+        command.set_defaults(run=run)
 
     export = commands.add_parser("export", help="write a file as vcrpy's own YAML")
     export.add_argument("file", type=Path, metavar="FILE")
@@ -27,10 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("--base-url", default="https://api.anthropic.com", help="the server to name in it")
     export.set_defaults(run=_export)
 
-    prune = commands.add_parser(
-        "prune", help="replay tests (arguments are pytest's) and drop the recorded calls they do not ask for"
-    )
-    prune.set_defaults(run=_prune)
+    what = "replay tests (arguments are pytest's) and remove the recorded calls they do not ask for"
+    commands.add_parser("prune", help=what).set_defaults(run=_prune)
 
     known, others = parser.parse_known_args(arguments)
     if others and known.run is not _prune:
@@ -44,18 +46,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _verify(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.cassettes.archive import problems, recordings
+def _files(known: argparse.Namespace) -> list[Path]:
+    from promptlab.cassettes.format import recordings
 
-    files = [path for given in known.files for path in (recordings(given) if given.is_dir() else [given])]
+    return [path for given in known.files for path in (recordings(given) if given.is_dir() else [given])]
+
+
+def _verify(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.cassettes.format import problems
+
+    files = _files(known)
     found = [problem for path in files for problem in problems(path)]
     sys.stdout.writelines(f"{problem}\n" for problem in found)
     sys.stdout.write(f"{len(files)} checked, {len(found)} problems\n")
     return 1 if found else 0
 
 
+def _upgrade(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.cassettes.format import FORMAT, upgrade
+
+    files = _files(known)
+    count = sum(upgrade(path) for path in files)
+    sys.stdout.write(f"{count} of {len(files)} rewritten in format {FORMAT}\n")
+    return 0
+
+
 def _export(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.cassettes.vcr_forms import export
+    from promptlab.cassettes.format import export
 
     sys.stdout.write(f"{known.target}: {export(known.file, known.target, known.base_url)} calls\n")
     return 0

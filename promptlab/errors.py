@@ -1,4 +1,4 @@
-"""What can go wrong.
+"""The exceptions.
 
 Every message says what is wrong, shows the value, says what was expected and what to do next.
 It never holds a key or a whole request.
@@ -22,7 +22,7 @@ class PromptlabError(Exception):
 
 
 class ExtractorError(PromptlabError):
-    """An extractor raised, or returned what is neither a label nor None."""
+    """An extractor raised, or returned neither text nor None."""
 
 
 class DataError(PromptlabError):
@@ -38,7 +38,7 @@ class ModelError(PromptlabError):
 
 
 class NetworkBlocked(PromptlabError):
-    """Something tried to reach an address that is closed while recorded calls are replayed."""
+    """Something tried to open a connection that is blocked while recorded calls are replayed."""
 
 
 class RecordingError(PromptlabError):
@@ -46,13 +46,14 @@ class RecordingError(PromptlabError):
 
 
 class CassetteMiss(PromptlabError):
-    """A call was asked for that is not in the recording.
+    """A call is not in the recording.
 
     Attributes:
         path: the cassette that was searched.
         asked_for: the task, iteration and example the call was made for.
         record_with: the command that makes the recording.
         empty: whether nothing at all is recorded in `path`.
+        reason: the message without the command.
     """
 
     def __init__(self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request") -> None:
@@ -62,11 +63,12 @@ class CassetteMiss(PromptlabError):
             if empty
             else "The model, a parameter, the prompt or the text is not what was recorded."
         )
-        super().__init__(f"no recording of {asked_for} in {path}. {why} To record it: {record_with}")
+        self.reason = f"no recording of {asked_for} in {path}. {why}"
+        super().__init__(f"{self.reason} To record it: {record_with}")
 
 
-def refuse_unknown(settings: Mapping[str, object], function: Callable[..., Any], name: str) -> None:
-    """Raise TypeError for a setting that a function does not have, in the name of who was given it."""
+def reject_unknown(settings: Mapping[str, object], function: Callable[..., Any], name: str) -> None:
+    """Reject unknown keyword arguments: TypeError for a setting that is no parameter of the function."""
     known = inspect.signature(function).parameters
     for setting in settings:
         if setting not in known:

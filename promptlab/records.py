@@ -1,4 +1,4 @@
-"""The nouns: what the loop passes from step to step, frozen.
+"""The nouns: frozen records that the other modules pass on.
 
 Nothing here computes a metric, reads a file or knows the API.
 """
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from promptlab.errors import shorten
 
@@ -22,6 +22,16 @@ Metric = Literal["macro_f1", "accuracy", "f1"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
+class Source(NamedTuple):
+    """A row of a file, counted as a spreadsheet shows it; of a DataFrame, the repr of its index."""
+
+    file: str
+    row: int | str
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}"
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One labelled text.
@@ -29,9 +39,9 @@ class Example:
     Attributes:
         id: unique in its task; a hash of the text unless the data names one.
         note: why the label holds, for the critic; "" when nobody wrote one.
-        canonical: clear-cut; always in the train split.
-        group: examples of one group fall into one split; None stands for a group of its own.
-        source: file and row it was read from, for error messages; not part of its identity.
+        canonical: one that no prompt may get wrong; always in the train split.
+        group: examples of one group fall into one split; None is a group of its own.
+        source: where it was read from, for error messages; not part of its identity.
     """
 
     id: str
@@ -40,7 +50,7 @@ class Example:
     note: str = ""
     canonical: bool = False
     group: str | None = None
-    source: str = field(default="", compare=False)
+    source: Source | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -143,21 +153,21 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What was asked: distinct requests, tokens read (cached ones included) and tokens written."""
+class Usage:
+    """Distinct requests that were made, tokens read (cached ones included) and tokens written."""
 
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        """Add up."""
-        return Tally(
+    def __add__(self, other: Usage) -> Usage:
+        """Add the counts up."""
+        return Usage(
             self.calls + other.calls,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
         )
 
-    def __sub__(self, other: Tally) -> Tally:
-        """Take what was asked before off what was asked in all."""
-        return self + Tally(-other.calls, -other.input_tokens, -other.output_tokens)
+    def __sub__(self, other: Usage) -> Usage:
+        """Return the difference of the counts."""
+        return self + Usage(-other.calls, -other.input_tokens, -other.output_tokens)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from promptlab.cassettes import recorder as cassettes
+from promptlab.cassettes import recorder
 from promptlab.errors import PromptlabError
 from promptlab.models.client import Client
 from promptlab.records import Request
@@ -24,7 +24,7 @@ def run(url: str, path: Path, calls: int, workers: int) -> None:
             sys.stdout.flush()
             await client.ask_all((one, "a call") for one in asked)
 
-    with cassettes.use(path, mode="live", record_with=""):
+    with recorder.use(path, mode="live", record_with=""):
         asyncio.run(go())
 
 

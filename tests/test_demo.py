@@ -27,11 +27,13 @@ sys.addaudithook(refuse)
 SUMMARIZE = """
 import hashlib, json, sys
 from pathlib import Path
-from promptlab.plugin.lab import Lab
+from promptlab.plugin.lab import Lab, Settings
+from promptlab.plugin.results import Results
 from promptlab.models.profiles import read
 from benchmarks.insincere.task import SETTINGS, task
 
-lab = Lab(Path("."), read(Path("pyproject.toml"), live=False), "replay", Path(sys.argv[2]), "local")
+profile = read(Path("pyproject.toml"), live=False)
+lab = Lab(Settings(Path("."), profile, "local", "replay", Path(sys.argv[2])), Results())
 run = lab.optimize(task, **SETTINGS, workers=int(sys.argv[1]))
 page = Path(sys.argv[2], "insincere-optimize.html").read_bytes()
 print(json.dumps([repr(run.history), repr(run), hashlib.sha256(page).hexdigest()]))

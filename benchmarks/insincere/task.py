@@ -27,4 +27,4 @@ task = pl.Task(
 )
 
 # Four mistakes of each label and two correct answers are what the recorded critic can hold in mind.
-SETTINGS = {"iterations": 5, "per_label": 12, "mistakes": 4, "correct": 2, "budget": 2500}
+SETTINGS = {"iterations": 5, "per_label": 12, "mistakes": 4, "correct": 2, "max_characters": 2500}

@@ -16,7 +16,7 @@ from collections import Counter
 import numpy
 
 from promptlab.scoring.evaluation import MARGIN
-from promptlab.scoring.paired import Table, detectable, difference
+from promptlab.scoring.paired import PairedCounts, detectable, difference
 
 SIZES = (100, 160, 400)
 LOSSES = {0.05: (0.0, 0.05), 0.15: (0.0, 0.05, 0.1, 0.15), 0.3: (0.0, 0.05, 0.1, 0.2)}
@@ -24,7 +24,7 @@ RIGHT, WITHOUT_LABEL = 0.8, 0.05
 COLUMNS = "n,discordance,worse by,pull requests,worse,better,inconclusive,no worse shown,detectable"
 
 
-def pull_request(n: int, discordance: float, loss: float, random: numpy.random.RandomState) -> Table:
+def pull_request(n: int, discordance: float, loss: float, random: numpy.random.RandomState) -> PairedCounts:
     """Draw the answers of a base and of a new prompt."""
     broken, fixed = (discordance + loss) / 2, (discordance - loss) / 2
     shares = [RIGHT - broken, broken, fixed, 1 - RIGHT - fixed]
@@ -37,7 +37,9 @@ def pull_request(n: int, discordance: float, loss: float, random: numpy.random.R
             for said, times in ((2, none), (1 - gold, count - none)):
                 base, new = {"lost": (gold, said), "won": (said, gold), "wrong": (said, said)}[kind]
                 cells[gold, base, new] += times
-    return Table(tuple((*cell, int(count)) for cell, count in sorted(cells.items()) if count), labels=2)
+    return PairedCounts(
+        tuple((*cell, int(count)) for cell, count in sorted(cells.items()) if count), labels=2
+    )
 
 
 def row(n: int, discordance: float, loss: float) -> str:

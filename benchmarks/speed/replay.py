@@ -124,7 +124,7 @@ def ask(n: int, url: str, transport: object = None, clock: Callable[[], float] =
 
 def write(path: Path, n: int) -> None:
     """Write a synthetic cassette of promptlab's, of n calls and the one that warms up."""
-    from promptlab import cassette_file as file
+    from promptlab.cassettes import format as files
 
     entries = []
     for text in ["warm up", *texts(n)]:
@@ -137,8 +137,8 @@ def write(path: Path, n: int) -> None:
         asked = {"method": "POST", "server": "loopback", "path": "/v1/messages", "headers": {}, "body": body}
         answered = {"status": 200, "headers": {"content-type": "application/json"}, "body": message(body)}
         entries.append({"request": asked, "response": answered})
-    calls = {file.key_of("POST", "/v1/messages", e["request"]["body"]): file.line(e) for e in entries}
-    file.write(path, file.Recording(file.header_of(entries), calls))
+    calls = {files.request_key("POST", "/v1/messages", e["request"]["body"]): e for e in entries}
+    files.write(path, files.Recording(files.header_of(entries, files.UNKNOWN), calls))
 
 
 def floor(n: int, folder: Path) -> None:
@@ -153,23 +153,23 @@ def floor(n: int, folder: Path) -> None:
 
 def promptlab(n: int, folder: Path) -> None:
     """Measure loading and replaying a cassette of promptlab's."""
-    from promptlab.cassettes import recorder as cassettes
+    from promptlab.cassettes import recorder
 
     path = folder / f"{n}.jsonl"
     write(path, n)
     subprocess.run([sys.executable, __file__, "load", str(n), str(folder)], check=True)
-    with cassettes.use(path, mode="replay", record_with=""):
+    with recorder.use(path, mode="replay", record_with=""):
         tell("promptlab replay, a call", 1000 * ask(n, "http://127.0.0.1:9") / n, "ms", n)
 
 
 def load(n: int, folder: Path) -> None:
     """Measure loading alone, in time and memory."""
-    from promptlab.cassettes import recorder as cassettes
+    from promptlab.cassettes import recorder
 
     path = folder / f"{n}.jsonl"
     before = peak()
     started = time.process_time()
-    with cassettes.use(path, mode="replay", record_with=""):
+    with recorder.use(path, mode="replay", record_with=""):
         tell("promptlab load", time.process_time() - started, "s", n)
     tell("promptlab load, more memory", peak() - before, "MB", n)
     tell("promptlab load, peak memory of the process", peak(), "MB", n)
@@ -186,10 +186,10 @@ def peak() -> float:
 
 def recording(n: int, folder: Path) -> None:
     """Measure what recording adds to a call through a socket, and to one whose answer takes its time."""
-    from promptlab.cassettes import recorder as cassettes
+    from promptlab.cassettes import recorder
 
     def recorded(number: int, url: str, clock: Callable[[], float]) -> float:
-        with cassettes.use(folder / f"recorded{number}.jsonl", mode="live", record_with=""):
+        with recorder.use(folder / f"recorded{number}.jsonl", mode="live", record_with=""):
             return ask(n, url, clock=clock)
 
     for seconds, clock, what in (
@@ -222,7 +222,7 @@ def stock(n: int, folder: Path) -> None:
 
 def miss(n: int, folder: Path) -> None:
     """Measure how long a run takes to fail whose prompt has changed."""
-    from promptlab.cassettes import recorder as cassettes
+    from promptlab.cassettes import recorder
     from promptlab.errors import CassetteMiss
     from promptlab.models.client import Client
     from promptlab.records import Model, Request
@@ -234,7 +234,7 @@ def miss(n: int, folder: Path) -> None:
 
     started = time.process_time()
     with contextlib.suppress(CassetteMiss):
-        with cassettes.use(folder / f"{n}.jsonl", mode="replay", record_with=""):
+        with recorder.use(folder / f"{n}.jsonl", mode="replay", record_with=""):
             asyncio.run(go())
     tell("promptlab, until a changed prompt fails", time.process_time() - started, "s", n)
 

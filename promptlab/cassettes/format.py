@@ -1,48 +1,149 @@
-"""What a file of recorded calls holds, line by line; vcrpy is not known here.
+"""Files of recorded calls: what is kept of a call, what of it is matched, and how a file is laid out.
 
-The first line is the header: who answered, where, when, and what was dropped. Then one line a call,
-sorted by request, and a last line that says that this is all. What is kept of a call is a short list; the rest never reaches the file.
+A file is JSON lines. The first line is the header: who answered, where, when, for which test, and what was
+dropped. Then one line a call, sorted by request, and a last line that says that the file is whole.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from promptlab.cassettes.entries import REQUEST_HEADERS, RESPONSE_HEADERS, Entry, canonical, key_of, said
+from promptlab import secrets
 from promptlab.errors import RecordingError, shorten
+from promptlab.models.messages_api import PATH, body_of
+from promptlab.network import is_loopback
+from promptlab.records import Request
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, 2)  # formats that are read
 END = '{"promptlab": "end"}'  # the last line: without it, the file was cut off
+EXAMPLES = ".examples.jsonl"  # ends the name of the copy of the examples beside a recording
+JOURNAL = ".journal"  # ends the name of the file that a recording grows in
+
+ANTHROPIC = "api.anthropic.com"
+REQUEST_HEADERS = ("anthropic-beta", "anthropic-version", "content-type")
+RESPONSE_HEADERS = ("content-type", "retry-after")
 DROPPED = (
     "request headers other than " + ", ".join(REQUEST_HEADERS),
     "response headers other than " + ", ".join(RESPONSE_HEADERS),
     "ids of messages, requests, accounts and organizations",
     "signatures of thinking blocks",
-    "answers with a status other than 200",
-    "whatever has the shape of a key, masked",
+    "errors, unless an example was rejected for good",
+    "anything with the shape of a key, masked",
 )
-MERGED = "two branches have changed it, and git could not merge them"
-CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")  # how git begins the lines it cannot merge
+UNMATCHED = ("cache_control", "stream")  # how an answer is sent, not what it says
+SHARED = 40  # characters; shorter strings are not worth a reference to the header
+
+#: A call, as parsed: {"request": {...}, "response": {...}}, and where they apply
+#: "kind": "rejected" (absent: "message"), "repeat": 1, 2, ... (absent: 0) and "seconds" that it took.
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """For whom calls are recorded; empty where that is not known."""
+
+    by: str = ""  # who made the recording
+    test: str = ""  # the id of the test that asked
+    prompt: str = ""  # the prompt's folder
+    data: tuple[str, ...] = ()  # the files that the examples were read from
+
+
+UNKNOWN = Origin()
 
 
 @dataclass
 class Recording:
-    """Recorded calls in memory.
-
-    Attributes:
-        header: the first line; empty where there is no file.
-        calls: each call's line, without its end, by its key. Lines are parsed when they are played.
-    """
+    """Recorded calls in memory; empty where there is no file."""
 
     header: dict[str, Any] = field(default_factory=dict)
-    calls: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, Entry] = field(default_factory=dict)  # by the key of the request, see `request_key`
+
+
+# -- what is matched ----------------------------------------------------------------------------
+
+
+def message_key(request: Request) -> str:
+    """Return the key of a request; CassetteMiss means that no recorded call has it."""
+    return request_key("POST", PATH, body_of(request))
+
+
+def request_key(method: str, path: str, body: Any, repeat: int = 0) -> str:
+    """Return what is matched of a request: method, the API's path, the hash of the canonical body.
+
+    What has the shape of a key counts as masked, since it is stored so. A repeated request differs from
+    the first by its number.
+    """
+    text = secrets.masked(canonical(body))
+    again = f" repeat {repeat}" if repeat else ""
+    return f"{method} {api_path(path)} {hashlib.sha256(text.encode()).hexdigest()}{again}"
+
+
+def canonical(body: Any) -> str:
+    """Write a request's body so that equal requests give equal text."""
+    return json.dumps(_matched(body), sort_keys=True, separators=(",", ":"))
+
+
+def _matched(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _matched(item) for name, item in value.items() if name not in UNMATCHED}
+    return [_matched(item) for item in value] if isinstance(value, list) else value
+
+
+# -- what is kept -------------------------------------------------------------------------------
+
+
+def api_path(path: str) -> str:
+    """Return the path from the API's version on; the part of a gateway may hold anything."""
+    return path[path.rfind("/v1/") :] if "/v1/" in path else path
+
+
+def kept_of(body: bytes) -> dict[str, Any] | None:
+    """Keep what a model answered, without ids and signatures; None where it is no message."""
+    try:
+        message = json.loads(body)
+        blocks = [{k: v for k, v in b.items() if k != "signature"} for b in message["content"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return {k: v for k, v in message.items() if not is_id(k)} | {"content": blocks}
+
+
+def is_id(name: str) -> bool:
+    """Say whether a field of an answer names a message, a request, an account or an organization."""
+    return name == "id" or name.endswith("_id")
+
+
+def allowed(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
+    """Take the allow-listed headers, by name in lower case; of a repeated one the first."""
+    lower = {name.lower(): value for name, value in dict(headers).items()}
+    found = {name: lower[name] for name in names if name in lower}
+    return {name: value if isinstance(value, str) else value[0] for name, value in found.items()}
+
+
+def server_of(host: str) -> str:
+    """Name the class of a server; its address stays out of the file."""
+    if host in (ANTHROPIC, "loopback"):
+        return host
+    return "loopback" if is_loopback(host) else "other"
+
+
+def _said(entry: Entry) -> str:
+    """Return what was answered: blocks and stop reason, without what differs from call to call."""
+    body = entry["response"]["body"]
+    answer = [body.get("content"), *(body.get(name) for name in ("stop_reason", "stop_details", "error"))]
+    return json.dumps(answer, sort_keys=True)
+
+
+# -- reading ------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Recording:
@@ -51,10 +152,23 @@ def read(path: Path) -> Recording:
     Raises:
         RecordingError: the file is not one, or not whole; with the line, and what to do.
     """
+    header, lines = _lines_of(path)
+    if not header:
+        return Recording()
+    strings = header.pop("strings", {})
+    whole = bool(lines) and lines[-1] == END
+    calls = index(path, lines[:-1] if whole else lines, start=2, strings=strings)
+    if not whole:
+        raise _damaged(path, len(lines) + 2, "the file was cut off: its last line should say that it ends")
+    return Recording(header, calls)
+
+
+def _lines_of(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the header of a file and its other lines; empty where there is no file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return Recording()
+        return {}, []
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from error
     try:
@@ -68,14 +182,10 @@ def read(path: Path) -> Recording:
     header = _header(path, lines[0] if lines else rest)
     if rest:
         raise _damaged(path, len(lines) + 1, f"the file ends within a line: {shorten(rest)}")
-    whole = lines[-1] == END
-    calls = index(path, lines[1:-1] if whole else lines[1:], start=2)
-    if not whole:
-        raise _damaged(path, len(lines) + 1, "the file was cut off: its last line should say that it ends")
-    return Recording(header, calls)
+    return header, lines[1:]
 
 
-def header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, Any]:
     """Read the first line of a file alone: {} where there is no file, or none with a header."""
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
@@ -84,32 +194,102 @@ def header(path: Path) -> dict[str, Any]:
         return {}
 
 
-def index(path: Path, lines: Iterable[str], *, start: int = 1) -> dict[str, str]:
-    """Find the key of each line; RecordingError for a line that is no call, or asks what another does."""
-    calls: dict[str, str] = {}
+def _header(path: Path, first: str) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads(first)
+        found = header["promptlab"]
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"expected a header that says who answered, found {shorten(first)}"
+        raise _damaged(path, 1, why, line=first) from error
+    if found not in READ:
+        raise RecordingError(
+            f"{path}, line 1: format {found!r}, this version of promptlab reads format 1 and {FORMAT}: "
+            f"pip install -U pytest-promptlab"
+        )
+    return header
+
+
+def index(
+    path: Path, lines: Iterable[str], *, start: int = 1, strings: Mapping[str, str] | None = None
+) -> dict[str, Entry]:
+    """Parse each line and key it; RecordingError for one that is no call, or repeats another."""
+    calls: dict[str, Entry] = {}
     for number, one in enumerate(lines, start):
-        asked = parse(path, number, one)["request"]
-        key = key_of(asked["method"], asked["path"], asked["body"])
-        if calls.setdefault(key, one) is not one:
+        entry = _parse(path, number, one, strings or {})
+        asked = entry["request"]
+        key = request_key(asked["method"], asked["path"], asked["body"], entry.get("repeat", 0))
+        if calls.setdefault(key, entry) is not entry:
             other = next(n for n, known in enumerate(calls, start) if known == key)
             raise _damaged(path, number, f"holds the same call as line {other}")
     return calls
 
 
-def parse(path: Path, number: int, one: str) -> Entry:
-    """Parse the line of a call; RecordingError where it is none."""
+def _parse(path: Path, number: int, line: str, strings: Mapping[str, str]) -> Entry:
     try:
-        entry: Entry = json.loads(one)
+        entry: Entry = json.loads(line)
         asked, answered = entry["request"], entry["response"]
         whole = asked["method"] and asked["path"] and asked["body"] and "headers" in asked
-        if whole and "headers" in answered and isinstance(answered["body"]["content"], list):
+        rejected = entry.get("kind") == "rejected" and "type" in answered["body"]["error"]
+        if whole and "headers" in answered and (rejected or isinstance(answered["body"]["content"], list)):
+            _replace_shared(asked["body"], lambda value: strings[value["$string"]], dict)
             return entry
-        why = "no question, or no answer"
+        why = "no request, or no answer"
     except (ValueError, KeyError, TypeError) as error:
         why = str(error) if isinstance(error, ValueError) else "not a call"
-    if one.startswith(CONFLICT):
+    raise _damaged(path, number, f"{why}: {shorten(line)}", line=line)
+
+
+MERGED = "two branches have changed it, and git could not merge them"
+CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")  # how git begins the lines it cannot merge
+
+
+def _damaged(path: Path, number: int, why: str, *, line: str = "") -> RecordingError:
+    if path.suffix == JOURNAL:
+        advice = "Delete it: its calls are made again"
+    elif line.startswith(CONFLICT):
         why = MERGED
-    raise _damaged(path, number, f"{why}: {shorten(one)}")
+        advice = "Take either side (git checkout --ours -- FILE), then pytest --live-changed records the rest"
+    else:
+        advice = (
+            "Take the file whole from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
+            "records what it lacks; or pytest --live replaces it"
+        )
+    return RecordingError(f"{path}, line {number}: {why}. {advice}")
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+def updated(old: Recording, calls: Mapping[str, Entry], origin: Origin = UNKNOWN) -> Recording:
+    """Return the recording that `calls` make; an answer that has not changed keeps its old line."""
+    kept = {key: _unchanged(old.calls.get(key), entry) for key, entry in calls.items()}
+    return old if kept == old.calls else Recording(header_of(kept.values(), origin), kept)
+
+
+def without(old: Recording, orphans: Collection[str]) -> Recording:
+    """Return a recording without some of its calls; when it was made, and for whom, stays."""
+    kept = {key: entry for key, entry in old.calls.items() if key not in orphans}
+    new = header_of(kept.values(), UNKNOWN)
+    return Recording(old.header | {name: new[name] for name in ("answered_by", "server")}, kept)
+
+
+def _unchanged(old: Entry | None, new: Entry) -> Entry:
+    return old if old is not None and _said(old) == _said(new) else new
+
+
+def header_of(entries: Iterable[Entry], origin: Origin) -> dict[str, Any]:
+    """Say who answered these calls, where and when, for whom, and what was dropped."""
+    entries = list(entries)
+    answered = [entry["response"]["body"] for entry in entries]
+    return {
+        "promptlab": FORMAT,
+        "answered_by": sorted({str(body.get("model")) for body in answered if "content" in body}),
+        "server": sorted({entry["request"]["server"] for entry in entries}),
+        "recorded": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "origin": asdict(origin) | {"data": list(origin.data)},
+        "versions": {name: version(name) for name in ("anthropic", "pytest-promptlab", "vcrpy")},
+        "dropped": list(DROPPED),
+    }
 
 
 def write(path: Path, recording: Recording) -> None:
@@ -118,15 +298,17 @@ def write(path: Path, recording: Recording) -> None:
     Raises:
         RecordingError: the file cannot be written; the old one is as it was.
     """
-    bodies = {key: canonical(json.loads(one)["request"]["body"]) for key, one in recording.calls.items()}
-    calls = (recording.calls[key] + "\n" for key in sorted(bodies, key=lambda key: (bodies[key], key)))
+    bodies = {key: canonical(entry["request"]["body"]) for key, entry in recording.calls.items()}
+    order = sorted(bodies, key=lambda key: (bodies[key], key))
+    strings: dict[str, str] = {}
+    lines = [line_of(_with_references(recording.calls[key], strings)) for key in order]
+    header = {"origin": None} | recording.header
+    header |= {"promptlab": FORMAT, "strings": dict(sorted(strings.items()))}
     unfinished = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(line(recording.header) + "\n")
-            file.writelines(calls)
-            file.write(END + "\n")
+            file.writelines(f"{line}\n" for line in (line_of(header), *lines, END))
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -134,21 +316,7 @@ def write(path: Path, recording: Recording) -> None:
         raise RecordingError(f"{path}: cannot be written: {error.strerror}. Its replies are kept") from error
 
 
-def updated(old: Recording, calls: Mapping[str, str]) -> Recording:
-    """Return the recording that `calls` make; where an answer has not changed, its old line stays."""
-    kept = {key: _unchanged(old.calls.get(key), one) for key, one in calls.items()}
-    if kept == old.calls:
-        return old
-    return Recording(header_of(map(json.loads, kept.values())), kept)
-
-
-def _unchanged(old: str | None, new: str) -> str:
-    if old is None or old == new:
-        return new
-    return old if said(json.loads(old)) == said(json.loads(new)) else new
-
-
-def line(value: Mapping[str, Any]) -> str:
+def line_of(value: Mapping[str, Any]) -> str:
     """Write a header or an entry as one line that people can read."""
     text = json.dumps(value, ensure_ascii=False)
     try:
@@ -158,44 +326,136 @@ def line(value: Mapping[str, Any]) -> str:
     return text
 
 
-def header_of(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Say who answered these calls, where and when, and what was dropped."""
-    entries = list(entries)
+def upgrade(path: Path) -> bool:
+    """Rewrite a file in the present format; return whether it had an older one."""
+    recording = read(path)
+    if recording.header.get("promptlab") in (None, FORMAT):
+        return False
+    write(path, recording)
+    return True
+
+
+def _with_references(entry: Entry, strings: dict[str, str]) -> Entry:
+    """Return an entry in which long strings of the prompt are references, and add those to `strings`."""
+
+    def share(text: str) -> Any:
+        if len(text) < SHARED:
+            return text
+        name = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+        strings[name] = text
+        return {"$string": name}
+
+    entry = copy.deepcopy(entry)
+    _replace_shared(entry["request"]["body"], share, str)
+    return entry
+
+
+def _replace_shared(body: Any, replace: Callable[[Any], Any], kind: type) -> None:
+    """Replace the strings of a body that recur from call to call: the system prompt, all turns but the last.
+
+    The API takes no object in these places, so a reference cannot be mistaken for anything else.
+    """
+    turns = [turn for turn in body.get("messages", [])[:-1] if isinstance(turn, dict)]
+    for holder, name in [(body, "system"), *((turn, "content") for turn in turns)]:
+        value = holder.get(name)
+        blocks = [block for block in value if isinstance(block, dict)] if isinstance(value, list) else []
+        for where, text in [(holder, name), *((block, "text") for block in blocks)]:
+            if isinstance(where.get(text), kind):
+                where[text] = replace(where[text])
+
+
+# -- whether files can be trusted ---------------------------------------------------------------
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Return the recordings below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*.jsonl") if not path.name.endswith(EXAMPLES))
+
+
+def describe(folder: Path) -> str:
+    """Say in a line who answered the calls recorded in the folder of a profile."""
+    headers = [found for path in recordings(folder) if (found := read_header(path))]
+    if not headers:
+        return "nothing is recorded"
+    who = sorted({name for one in headers for name in one["answered_by"]})
+    where = sorted({name for one in headers for name in one["server"]})
+    days = [one["recorded"] for one in headers]
+    when = " to ".join(sorted({min(days), max(days)}))
+    return f"replays {', '.join(who)} at {' and '.join(where)}, recorded {when}"
+
+
+def problems(path: Path) -> Iterator[str]:
+    """Yield what is wrong with a file, a sentence each: structure, order, provenance, secrets."""
+    if not path.exists():
+        yield f"{path}: there is no such file"
+        return
+    try:
+        recording = read(path)
+    except RecordingError as error:
+        yield str(error)
+        return
+    found, entries = recording.header, list(recording.calls.values())
+    expected = header_of(entries, UNKNOWN)
+    if found["promptlab"] == 1:
+        del expected["origin"]
+    given = ("promptlab", "recorded", "origin", "versions", "dropped")  # not to be seen from the calls
+    for name, value in expected.items():
+        if name not in found or (name not in given and found[name] != value):
+            yield f"{path}, line 1: {name} is {found.get(name)!r}, expected {value!r}"
+    bodies = [canonical(entry["request"]["body"]) for entry in entries]
+    for number, (body, entry) in enumerate(zip(bodies, entries, strict=True), start=2):
+        if number > 2 and body < bodies[number - 3]:
+            yield f"{path}, line {number}: out of order, its request sorts before that of the line above"
+        yield from (f"{path}, line {number}: {problem}" for problem in _problems_of_call(entry))
+
+
+def _problems_of_call(entry: Entry) -> Iterator[str]:
+    asked, answered = entry["request"], entry["response"]
+    for where, part, kept in (("request", asked, REQUEST_HEADERS), ("response", answered, RESPONSE_HEADERS)):
+        yield from (
+            f"{where} header {name!r} is not one that is kept" for name in part["headers"].keys() - kept
+        )
+    if entry.get("kind") != "rejected" and answered["status"] != 200:
+        yield f"status {answered['status']!r}, expected 200, or an entry of the kind 'rejected'"
+    dropped = {name for name in answered["body"] if is_id(name)}
+    blocks = answered["body"].get("content", [])
+    dropped |= {"signature"} & {name for block in blocks for name in block}
+    yield from (f"the answer's {name!r} is there, and should have been dropped" for name in sorted(dropped))
+    for place, text in secrets.places(entry, "call"):
+        if secrets.SHAPES.search(text):
+            yield f"{place} holds what looks like a key"
+    if found := secrets.credential_in(entry, "call", {}, secrets.kept()):
+        yield f"{found[0]} holds a credential that is in use, that of {found[1]}"
+
+
+# -- vcrpy's own format -------------------------------------------------------------------------
+
+
+def as_response(entry: Entry) -> dict[str, Any]:
+    """Build the answer of a call as vcrpy has it."""
+    answered = entry["response"]
     return {
-        "promptlab": FORMAT,
-        "answered_by": sorted({str(entry["response"]["body"].get("model")) for entry in entries}),
-        "server": sorted({entry["request"]["server"] for entry in entries}),
-        "recorded": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": {name: version(name) for name in ("anthropic", "pytest-promptlab", "vcrpy")},
-        "dropped": list(DROPPED),
+        "status": {"code": answered["status"], "message": "OK" if answered["status"] == 200 else ""},
+        "headers": {name: [value] for name, value in answered["headers"].items()},
+        "body": {"string": json.dumps(answered["body"]).encode()},
     }
 
 
-def _header(path: Path, first: str) -> dict[str, Any]:
-    try:
-        header: dict[str, Any] = json.loads(first)
-        found = header["promptlab"]
-    except (ValueError, KeyError, TypeError) as error:
-        why = MERGED
-        if not first.startswith(CONFLICT):
-            why = f"expected a header that says who answered, found {shorten(first)}"
-        raise _damaged(path, 1, why) from error
-    if found != FORMAT:
-        raise RecordingError(
-            f"{path}, line 1: format {found!r}, this version of promptlab reads format {FORMAT}: "
-            f"pip install -U pytest-promptlab"
-        )
-    return header
+def export(path: Path, target: Path, base_url: str) -> int:
+    """Write a recording as vcrpy's own YAML, for tools that read that; return the number of calls."""
+    from vcr.persisters.filesystem import FilesystemPersister
+    from vcr.request import Request as VcrRequest
+    from vcr.serializers import yamlserializer
 
-
-def _damaged(path: Path, number: int, why: str) -> RecordingError:
-    if path.suffix == ".journal":
-        advice = "Delete it: its calls are made again"
-    elif why.startswith(MERGED):
-        advice = "Take either side (git checkout --ours -- FILE), then pytest --live-changed records the rest"
-    else:
-        advice = (
-            "Take the file whole from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
-            "records what it lacks; or pytest --live replaces it"
+    if not path.exists():
+        raise RecordingError(f"{path}: there is no such file")
+    entries = list(read(path).calls.values())
+    requests = [
+        VcrRequest(
+            asked["method"], base_url + asked["path"], json.dumps(asked["body"]).encode(), asked["headers"]
         )
-    return RecordingError(f"{path}, line {number}: {why}. {advice}")
+        for asked in (entry["request"] for entry in entries)
+    ]
+    both = {"requests": requests, "responses": [as_response(entry) for entry in entries]}
+    FilesystemPersister.save_cassette(str(target), both, yamlserializer)
+    return len(entries)

@@ -1,15 +1,16 @@
 """Replies as they arrive: appended to a file of their own, so that a killed process has lost none.
 
-A line is handed to the operating system before the caller sees the reply. That outlives the process,
-however it ends; it does not outlive a power failure.
+A line is handed to the operating system before the caller sees the reply. It survives the process,
+however that ends; it does not survive a power failure.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
+
+import filelock
 
 from promptlab.errors import RecordingError
 
@@ -29,9 +30,15 @@ class Journal:
             RecordingError: it cannot be written, or another process records into it; nothing was asked.
         """
         self.path = path
+        self._lock = filelock.FileLock(f"{path}.lock", blocking=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _locked(path)
+            self._lock.acquire()
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except filelock.Timeout:
+            raise RecordingError(
+                f"{path}: another process is recording into it. Wait for it, or stop it; nothing was asked"
+            ) from None
         except OSError as error:
             raise RecordingError(
                 f"{path}: cannot be written, so nothing was asked: {error.strerror}"
@@ -43,12 +50,12 @@ class Journal:
         self.lines = content[: self._size].decode("utf-8", "replace").split("\n")[:-1]
 
     def append(self, line: str) -> None:
-        """Write a line, given without its end; one that cannot be written whole is taken back.
+        """Write a line, given without its end; where it cannot be written whole, none of it is kept.
 
         Raises:
             RecordingError: the disk is full, or gone. What was written before is kept.
         """
-        data = (line + "\n").encode()
+        data = f"{line}\n".encode()
         left = memoryview(data)
         try:
             while left:
@@ -63,24 +70,11 @@ class Journal:
         self._size += len(data)
 
     def close(self, *, done: bool) -> None:
-        """Let go of the journal; remove it where it is done with, or empty."""
+        """Close the journal; remove it where it is no longer needed, or empty."""
+        os.close(self._file)
         if done or not self._size:
             self.path.unlink(missing_ok=True)
-        os.close(self._file)
-
-
-def _locked(path: Path) -> int:
-    """Open and lock a file; the lock falls with the process."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise RecordingError(
-                f"{path}: another process is recording into it. Wait for it, or stop it; nothing was asked"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file), path.stat()):
-                return file
-        os.close(file)  # its last owner removed it between the two calls
+        Path(self._lock.lock_file).unlink(
+            missing_ok=True
+        )  # while it is held: waiting processes make a new one
+        self._lock.release()

@@ -1,9 +1,10 @@
-"""Calls are recorded into a file and replayed from it; vcrpy is known here and in vcr_forms.py alone.
+"""Calls are recorded into a file and replayed from it.
 
-vcrpy does the work: its patches stand in the HTTP transport and ask its Cassette what to do with each
-request. Here is what differs: calls are found through an index (vcrpy's own search compares every
-stored request with every new one, which is quadratic), each reply is in a journal before the caller
-sees it, and the file is JSON lines; what stands in it is in cassette_file.py.
+vcrpy does the work: its patches sit in the HTTP transport and ask its Cassette what to do with each request.
+Here is what differs: calls are found through an index (vcrpy's own search compares every stored request
+with every new one, which is quadratic), each reply is in a journal before the caller sees it, and the file
+is that of format.py. Only public methods of the Cassette are overridden; tests/cassettes/test_recorder.py
+says in one place what is expected of vcrpy.
 """
 
 from __future__ import annotations
@@ -11,48 +12,49 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, Never
+from urllib.parse import urlsplit
 
 import vcr
 from vcr.cassette import Cassette
+from vcr.filters import decode_response
+from vcr.persisters.filesystem import CassetteNotFoundError
 from vcr.record_mode import RecordMode
 from vcr.request import Request as VcrRequest
 
 from promptlab import secrets
-from promptlab.cassettes import format as cassette_file
-from promptlab.cassettes import vcr_forms
-from promptlab.cassettes.entries import Entry, key_of
-from promptlab.cassettes.format import Recording
+from promptlab.cassettes import format as files
+from promptlab.cassettes.format import JOURNAL, UNKNOWN, Entry, Origin, Recording
 from promptlab.cassettes.journal import Journal
 from promptlab.errors import CassetteMiss, RecordingError
+from promptlab.models.messages_api import PATH
+from promptlab.records import Request
 
-#: "replay" makes no call, "live" makes each, "changed" those that are not recorded; "prune" is a replay
-#: that drops from the file what was not asked for.
-Mode = Literal["replay", "live", "changed", "prune"]
+#: "replay" makes no call, "live" makes each, "changed" those that are not recorded.
+Mode = Literal["replay", "live", "changed"]
 RECORDING = ("live", "changed")
-
-JOURNAL = ".journal"  # ends the name of the file that a recording grows in
 
 _open = threading.Lock()  # vcrpy patches the whole process: two open cassettes would corrupt its patches
 
 
 @contextlib.contextmanager
-def use(path: Path, *, mode: Mode, record_with: str) -> Iterator[IndexedCassette]:
+def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -> Iterator[IndexedCassette]:
     """Replay the calls recorded in `path`, or make and record them.
 
     While calls are made, each reply is appended to a journal beside the file as it arrives, and the file
-    is written once the block has ended without an error. A block that did not end so is taken up from
-    its journal by the next one: no reply is paid twice. "live" replaces the recording by what the block
-    asked for; "changed" adds to it.
+    is written once the block has ended without an error. A block that did not end so is resumed from its
+    journal by the next one: no reply is paid twice. "live" replaces the recording by what the block asked
+    for; "changed" adds to it.
 
     Args:
         path: the cassette, a file of JSON lines.
         mode: whether calls are made, and which.
         record_with: the command that records, for the error.
+        origin: for whom the calls are recorded.
 
     Raises:
         CassetteMiss: in the caller of the API, for a call that was not recorded.
@@ -60,29 +62,33 @@ def use(path: Path, *, mode: Mode, record_with: str) -> Iterator[IndexedCassette
             is opened while another is in use; nothing was asked.
     """
     recorder = vcr.VCR()
-    recorder.register_serializer("promptlab", cassette_file)
-    recorder.register_persister(_Files)
+    recorder.register_persister(_NoFiles)
     config = recorder.get_merged_config(
         path=str(path),
-        serializer="promptlab",
         record_mode=RecordMode.NEW_EPISODES if mode in RECORDING else RecordMode.NONE,
         record_on_exception=False,
     )
-    # vcrpy would copy each request several times before asking these, so they take what it gives.
-    config.update(
-        before_record_request=vcr_forms.only_messages, before_record_response=vcr_forms.only_answers
-    )
+    # Set here and not above, where vcrpy would wrap it and copy each request several times.
+    config["before_record_request"] = only_messages
     if not _open.acquire(blocking=False):
         raise RecordingError(f"{path}: another cassette is in use in this process; close that one first")
     cassette = None
     try:
         with IndexedCassette.use(**config, mode=mode, record_with=record_with) as cassette:
             yield cassette
-        cassette.keep()  # not before vcrpy's patches are gone: an error here would leave them in place
+        cassette.keep(origin)  # not before vcrpy's patches are gone: an error here would leave them in place
     finally:
         if cassette is not None:
             cassette.close()
         _open.release()
+
+
+class _NoFiles:
+    """A persister for vcrpy that finds nothing; its cassettes are never dirty, so it is never asked to save."""
+
+    @staticmethod
+    def load_cassette(*_: object, **__: object) -> Never:
+        raise CassetteNotFoundError
 
 
 class IndexedCassette(Cassette):  # type: ignore[misc]
@@ -96,89 +102,83 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def __init__(self, path: str, *, mode: Mode, record_with: str, **config: Any) -> None:
         super().__init__(path, **config)
-        self.mode, self.record_with = mode, record_with
+        self.file, self.mode, self.record_with = Path(path), mode, record_with
         self.recording = Recording()
         self.played: set[str] = set()
         self.resumed = 0
         self._notes: list[str] = []
         self._masked: Counter[str] = Counter()  # how many calls have what looks like a key, by place
-        self._calls: dict[str, str] = {}  # what can be played: the line of each call, by its key
+        self._calls: dict[str, Entry] = {}  # what can be played
         self._journal: Journal | None = None
         self._credentials = secrets.kept() if mode in RECORDING else ()
+        self._read()
 
     @property
     def notes(self) -> list[str]:
         """What people should know about this recording, a sentence each."""
         places = ", ".join(f"{place} of {count} calls" for place, count in sorted(self._masked.items()))
-        masked = [f"{self._path}: what looks like a key was stored masked, in {places}"] if places else []
+        masked = [f"{self.file}: what looks like a key was stored masked, in {places}"] if places else []
         return [*self._notes, *masked]
 
-    @property
-    def orphans(self) -> int:
-        """How many calls of the file were not asked for."""
-        return len(self.recording.calls.keys() - self.played)
-
-    def missing(self, bodies: Iterable[Mapping[str, Any]]) -> int:
+    def missing(self, requests: Iterable[Request]) -> int:
         """Count the requests that cannot be played, each once."""
-        keys = {key_of("POST", "/v1/messages", body) for body in bodies}
-        return len(keys - self._calls.keys())
+        return len({files.message_key(request) for request in requests} - self._calls.keys())
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
-        if not vcr_forms.only_messages(request):
+        if not only_messages(request):
             return False
-        if vcr_forms.key_of(request) in self._calls:
+        if _key_of(request) in self._calls:
             return True
         if self.mode not in RECORDING:
-            raise CassetteMiss(self._path, self.record_with, empty=not self._calls)
+            raise CassetteMiss(str(self.file), self.record_with, empty=not self._calls)
         self._refuse_credentials({"body": json.loads(request.body or b"null")}, "call.request", request)
+        request.promptlab_asked = time.monotonic()
         return False
 
     def play_response(self, request: VcrRequest) -> dict[str, Any]:
         """Return the recorded answer, in vcrpy's form."""
-        self.played.add(vcr_forms.key_of(request))
-        answered = json.loads(self._calls[vcr_forms.key_of(request)])["response"]
-        return vcr_forms.response_of(answered["headers"], answered["body"])
+        self.played.add(_key_of(request))
+        return files.as_response(self._calls[_key_of(request)])
 
     def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
         """Keep one call and its answer, in the journal before the caller sees it."""
-        answer = vcr_forms.answer_in(response) if vcr_forms.only_messages(request) else None
-        if answer is None:
+        entry = entry_of(request, response) if only_messages(request) else None
+        if entry is None:
             return
         if self._journal is None:
-            raise RecordingError(f"{self._path}: was closed while a call was under way")
-        entry = vcr_forms.entry_of(request, *answer)
+            raise RecordingError(f"{self.file}: was closed while a call was under way")
         self._refuse_credentials(entry, "call", request)
-        one = secrets.masked(whole := cassette_file.line(entry))
-        if one != whole:
-            self._masked.update(
-                place for place, text in secrets.places(entry, "call") if secrets.SHAPES.search(text)
-            )
-        self._journal.append(one)
-        self._calls[vcr_forms.key_of(request)] = one
-        self.played.add(vcr_forms.key_of(request))
+        line = secrets.masked(whole := files.line_of(entry))
+        if line != whole:
+            found = (place for place, text in secrets.places(entry, "call") if secrets.SHAPES.search(text))
+            self._masked.update(found)
+            entry = json.loads(line)
+        self._journal.append(line)
+        self._calls[_key_of(request)] = entry
+        self.played.add(_key_of(request))
 
     def _refuse_credentials(self, entry: Entry, path: str, request: VcrRequest) -> None:
         found = secrets.credential_in(entry, path, request.headers, self._credentials)
         if found is not None:
             place, name = found
             raise RecordingError(
-                f"{self._path}: {place} holds a credential that is in use, that of {name}. The call was "
+                f"{self.file}: {place} holds a credential that is in use, that of {name}. The call was "
                 f"not written and the run was stopped: take it out of the text or the prompt, and change it"
             )
 
-    def keep(self) -> None:
+    def keep(self, origin: Origin) -> None:
         """Write the recording of a run that has ended; a replay writes nothing."""
         if self.mode == "replay" or not self.played:
             return  # a run that asked nothing says nothing about what is recorded
         asked = {key: one for key, one in self._calls.items() if self.mode == "changed" or key in self.played}
-        new = cassette_file.updated(self.recording, asked)
+        new = files.updated(self.recording, asked, origin)
         if new is not self.recording:
-            self._persister.save_cassette(Path(self._path), new, self._serializer)
+            files.write(self.file, new)
         self.close(done=True)
 
     def close(self, *, done: bool = False) -> None:
-        """Let go of the journal; it goes away with the run that is done."""
+        """Close the journal; it is removed once the run is done."""
         if self._journal is not None:
             self._journal.close(done=done)
             self._journal = None
@@ -187,55 +187,75 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         """Count the calls that can be played."""
         return len(self._calls)
 
-    def _load(self) -> None:
-        """Load the recording and, while calls are made, take up the journal."""
+    def _read(self) -> None:
+        """Read the recording and, while calls are made, resume from the journal."""
         try:
-            self.recording = self._persister.load_cassette(Path(self._path), self._serializer)
+            self.recording = files.read(self.file)
         except RecordingError as error:
             if self.mode != "live":
                 raise
             self._notes.append(f"a recording that could not be read is replaced: {error}")
         if self.mode != "live":
             self._calls |= self.recording.calls
+        journal = self.file.with_name(self.file.name + JOURNAL)
         if self.mode in RECORDING:
-            self._take_up(Journal(Path(self._path + JOURNAL)))
-        elif Path(self._path + JOURNAL).exists():
+            self._resume(Journal(journal))
+        elif journal.exists():
             self._notes.append(
-                f"{self._path}{JOURNAL} holds a recording that did not end and is not replayed: "
-                f"the command that records goes on with it; to be rid of it, delete it"
+                f"{journal} holds a recording that did not end and is not replayed: the command that "
+                f"records resumes it; if you do not need it, delete it"
             )
 
-    def _take_up(self, journal: Journal) -> None:
+    def _resume(self, journal: Journal) -> None:
         self._journal = journal
         if journal.torn:
             self._notes.append(f"{journal.path}: its last line was cut off, that call is made again")
         try:
-            kept = cassette_file.index(journal.path, journal.lines)
+            kept = files.index(journal.path, journal.lines)
         except RecordingError:
             self.close()
             raise
         self._calls |= kept
         self.resumed = len(kept)
 
-    def _save(self, force: bool = False) -> None:
-        """Do nothing at vcrpy's word; see `keep`."""
+
+def only_messages(request: VcrRequest) -> VcrRequest | None:
+    """Keep calls to the Messages API; everything else (tokens of logins above all) passes by."""
+    return request if request.path.endswith(PATH) else None
 
 
-class _Files:
-    """vcrpy's persister: a file of JSON lines, replaced as a whole."""
+def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
+    """Build what is kept of a call; None where a model gave no answer, as with an error or a proxy's page."""
+    if response["status"]["code"] != 200:
+        return None
+    coded = any(name.lower() == "content-encoding" for name in response["headers"])
+    plain = decode_response(response) if coded else response  # which would copy all of it
+    body = files.kept_of(plain["body"]["string"])
+    if body is None:
+        return None
+    entry: Entry = {
+        "request": {
+            "method": request.method,
+            "server": files.server_of(urlsplit(request.uri).hostname or ""),
+            "path": files.api_path(request.path),
+            "headers": files.allowed(request.headers, files.REQUEST_HEADERS),
+            "body": json.loads(request.body),
+        },
+        "response": {
+            "status": 200,
+            "headers": files.allowed(plain["headers"], files.RESPONSE_HEADERS),
+            "body": body,
+        },
+    }
+    if asked := getattr(request, "promptlab_asked", None):
+        entry["seconds"] = round(time.monotonic() - asked, 3)
+    return entry
 
-    @staticmethod
-    def load_cassette(path: Path, serializer: ModuleType) -> Recording:
-        """Read a file; an empty recording where there is none."""
-        recording: Recording = serializer.read(path)
-        return recording
 
-    @staticmethod
-    def save_cassette(path: Path, recording: Recording, serializer: ModuleType) -> None:
-        """Replace a file."""
-        serializer.write(path, recording)
-
-
-def provenance(path: Path) -> dict[str, Any]:
-    """Return the header of a cassette: who answered, where, when, and what was dropped; {} without one."""
-    return cassette_file.header(path)
+def _key_of(request: VcrRequest) -> str:
+    """Return the key of a request; vcrpy asks for it several times a call."""
+    key: str | None = getattr(request, "promptlab_key", None)
+    if key is None:
+        key = files.request_key(request.method, request.path, json.loads(request.body or b"null"))
+        request.promptlab_key = key
+    return key

@@ -9,12 +9,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from promptlab.cassettes.archive import EXAMPLES
+from promptlab.cassettes.format import EXAMPLES
 from promptlab.data import readers
 from promptlab.data.task import Task
 
 
-def keep(recording: Path, task: Task) -> None:
+def save(recording: Path, task: Task) -> None:
     """Write the task's examples beside a recording."""
     rows = [{k: v for k, v in asdict(e).items() if k != "source" and v} for e in task.examples]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""Where examples come from: CSV, TSV, JSON lines, Parquet and DataFrames.
+"""Read examples from CSV, TSV, JSON lines, Parquet and DataFrames.
 
 Every error names the file, the row and the value. Rows are counted as a spreadsheet shows them: the
 header of a CSV file is row 1.
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptlab.errors import DataError, shorten
-from promptlab.records import Example
+from promptlab.records import Example, Source
 
 if TYPE_CHECKING:
     import pandas
 
-Row = tuple[str, Mapping[str, Any]]  # where it stands ("data.csv, row 3"), its fields by column
+Row = tuple[Source, Mapping[str, Any]]  # where it was read, and its fields by column
 
 
 def read_csv(path: str | Path, **columns: str) -> tuple[Example, ...]:
@@ -62,7 +62,7 @@ def read_parquet(path: str | Path, **columns: str) -> tuple[Example, ...]:
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file as they stand, by the end of its name; see `read_csv`."""
+    """Yield the rows of a file as they are, by the end of its name; see `read_csv`."""
     if path.suffix == ".parquet":
         import pandas
 
@@ -73,7 +73,7 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 
 def from_dataframe(frame: pandas.DataFrame, **columns: str) -> tuple[Example, ...]:
-    """Take examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
+    """Read examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
     return _examples(_frame_rows(frame, "DataFrame"), "DataFrame", columns)
 
 
@@ -105,11 +105,11 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
         for number, cells in enumerate(reader, start=2):
             if not cells:
                 continue
-            where = f"{path}, row {number}"
+            where = Source(str(path), number)
             if len(cells) != len(header):
                 raise DataError(
                     f"{where}: {len(cells)} cells where the header has {len(header)}: {shorten(cells)}. "
-                    f"A text that holds {delimiter!r} has to stand in quotes."
+                    f"Quote a text that holds {delimiter!r}."
                 )
             yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
@@ -122,7 +122,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(_text_of(path).split("\n"), start=1):
         if not line.strip():
             continue
-        where = f"{path}, row {number}"
+        where = Source(str(path), number)
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -135,13 +135,16 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _frame_rows(frame: pandas.DataFrame, name: str) -> Iterator[Row]:
     clean = frame.astype(object).where(frame.notna(), None)
     for index, row in zip(frame.index, clean.to_dict("records"), strict=True):
-        yield f"{name}, row {index!r}", {str(column): value for column, value in row.items()}
+        yield Source(name, repr(index)), {str(column): value for column, value in row.items()}
 
 
 # -- from rows to examples ----------------------------------------------------------------------
 
 COLUMNS = ("text", "label", "id", "note", "canonical", "group")
-TRUE, FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
+TRUE, FALSE = (
+    ("1", "1.0", "true", "yes"),
+    ("", "0", "0.0", "false", "no"),
+)  # pandas writes 1.0 for 1 where a cell is empty
 
 
 def _examples(rows: Iterable[Row], source: str, columns: Mapping[str, str]) -> tuple[Example, ...]:
@@ -154,7 +157,7 @@ def _examples(rows: Iterable[Row], source: str, columns: Mapping[str, str]) -> t
     return examples
 
 
-def _example(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> Example:
+def _example(where: Source, row: Mapping[str, Any], columns: Mapping[str, str]) -> Example:
     for column in ("text", "label", *columns):
         name = columns.get(column, column)
         if name not in row:
@@ -181,7 +184,7 @@ def _string(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _flag(where: str, value: object) -> bool:
+def _flag(where: Source, value: object) -> bool:
     word = _string(value).strip().casefold()
     if word not in TRUE + FALSE:
         raise DataError(f"{where}: canonical is {value!r}, expected true, false or nothing")

@@ -1,7 +1,6 @@
-"""A task: its examples, how they are split, and what is refused.
+"""A task: its examples, how they are split, and what is rejected.
 
-Bad data is refused here, before any call is paid. Every error names the file, the row and the value.
-Reading files is in readers.py.
+Bad data is rejected here, before any call is paid. Every error names the file, the row and the value.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import difflib
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -78,7 +78,8 @@ class Task:
     @cached_property
     def splits(self) -> dict[str, tuple[Example, ...]]:
         """The examples of "train", "validation" and "test", each in the order they were given."""
-        homes = [_split_of(e, self._pinned, self.split_seed, self.shares) for e in self.examples]
+        pinned = {e.group or e.id for e in self.examples if e.canonical}  # to train, with their groups
+        homes = [_split_of(e, pinned, self.split_seed, self.shares) for e in self.examples]
         return {
             split: tuple(e for e, home in zip(self.examples, homes, strict=True) if home == split)
             for split in SPLITS
@@ -88,11 +89,6 @@ class Task:
     def canonical(self) -> tuple[Example, ...]:
         """The examples marked as canonical, in the order they were given; all are in train."""
         return tuple(e for e in self.examples if e.canonical)
-
-    @cached_property
-    def _pinned(self) -> frozenset[str]:
-        """Groups that hold a canonical example, and so belong to train."""
-        return frozenset(e.group or e.id for e in self.examples if e.canonical)
 
     def split(self, name: str) -> tuple[Example, ...]:
         """Return the examples of one split; DataError where a label has too few there."""
@@ -166,7 +162,7 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
     ids: dict[str, Example] = {}
     texts: dict[str, Example] = {}
     for example in examples:
-        where = example.source or f"task {name!r}, example {example.id!r}"
+        where: object = example.source or f"task {name!r}, example {example.id!r}"
         if not example.text.strip():
             raise DataError(f"{where}: text is {example.text!r}, expected some text")
         if example.label not in labels:
@@ -180,12 +176,12 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         if (twin := texts.setdefault(text, example)) is not example:
             also = "" if twin.label == example.label else f", labelled {twin.label!r} there"
             raise DataError(
-                f"{where}: text {shorten(example.text)} stands already in "
-                f"{twin.source or repr(twin.id)}{also}. Drop one of them."
+                f"{where}: text {shorten(example.text)} is already in "
+                f"{twin.source or repr(twin.id)}{also}. Remove one of them."
             )
         if (twin := ids.setdefault(example.id, example)) is not example:
             raise DataError(
-                f"{where}: id {example.id!r} stands already in {twin.source or shorten(twin.text)}. "
+                f"{where}: id {example.id!r} is already in {twin.source or shorten(twin.text)}. "
                 f"Ids name examples in recordings and reports, so each needs its own."
             )
     if len({e.label for e in examples}) < 2:
@@ -194,7 +190,7 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         )
 
 
-def _split_of(example: Example, pinned: frozenset[str], seed: int, shares: tuple[float, float, float]) -> str:
+def _split_of(example: Example, pinned: Set[str], seed: int, shares: tuple[float, float, float]) -> str:
     """Place an example by its group or id alone, so that no other example can move it."""
     key = example.group or example.id
     u = rank(seed, key) / 2**64

@@ -1,98 +1,81 @@
-"""What is recorded of a prompt in the working tree and of the one of a base commit, about the same examples."""
+"""The prompt of a base commit beside the one in the working tree: their recorded answers to the same examples."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-from promptlab.cassettes import archive
-from promptlab.cassettes import format as cassette_file
-from promptlab.cassettes.entries import key_of
-from promptlab.cassettes.format import Recording
+from promptlab.cassettes import format as files
+from promptlab.cassettes.format import Entry, Recording
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.gate import changes
 from promptlab.gate.git import SHORT, Commit
-from promptlab.models import messages_api as wire
 from promptlab.models import profiles, prompts
+from promptlab.models.messages_api import reply_in
 from promptlab.models.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
-from promptlab.scoring.evaluation import Evaluation
-from promptlab.scoring.metrics import evaluation, predict
+from promptlab.scoring.evaluation import Evaluation, evaluation_of, predict
 
 T = TypeVar("T")
-UNREADABLE = "of the base could not be read"  # begins a note that is no change
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an evaluation and its prompt live.
+    """Where an evaluation and its prompt live."""
 
-    Attributes:
-        root: the project's folder.
-        folder: the prompt's.
-        cassette: the recording.
-        profile: the profile in use.
-        classifier: the one that a test names itself; None for the profile's.
-        record_with: the command that records what is missing.
-        test: the id of the test that asked first.
-    """
-
-    root: Path
-    folder: Path
+    root: Path  # the project's folder
+    folder: Path  # the prompt's
     cassette: Path
     profile: Profile
-    classifier: Model | None
-    record_with: str
-    test: str
+    classifier: Model | None  # the one that a test names itself; None for the profile's
+    record_with: str  # the command that records what is missing
+    test: str  # the id of the test that asked first
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What two prompts answered about the same examples, and what else is to be known.
-
-    Attributes:
-        base: the base's answers, read and scored as the head's task says; None where there are none.
-        new: the head's answers about the same examples; None where `base` is.
-        whole: all answers of the head.
-        alone: ids of the examples that are not recorded on both sides, in order.
-        same: whether both ask the same model with the same prompt.
-        known: whether the base has the prompt at all.
-        renamed: whether it has none in this folder, but recorded another under this name.
-        notes: what else differs between base and head, a sentence each.
-        folder: the prompt's folder, as the repository has it.
-        against: the base, as people read it.
-        provenance: who answered, for the base and for the head.
-    """
+    """The answers of two prompts to the same examples, and what else differs between them."""
 
     title: str
     place: Place
-    base: Evaluation | None
-    new: Evaluation | None
-    whole: Evaluation
-    alone: tuple[str, ...]
-    same: bool
-    known: bool
-    renamed: bool
-    notes: tuple[str, ...]
-    folder: str
-    against: str
-    provenance: tuple[Mapping[str, object], Mapping[str, object]]
+    base: Evaluation | None  # read and scored by the task as it is now; None where there are no answers
+    new: Evaluation | None  # the working tree's answers to the same examples; None where `base` is
+    whole: Evaluation  # all answers of the working tree
+    alone: tuple[str, ...]  # ids of the examples that are not recorded on both sides, in order
+    same: bool  # both ask the same model with the same prompt
+    known: bool  # the base has the prompt at all
+    renamed: bool  # it has none in this folder, but recorded another under this name
+    changes: tuple[str, ...]  # what else differs from the base, a sentence each
+    unreadable: tuple[str, ...]  # what of the base could not be read, a sentence each
+    folder: str  # the prompt's, relative to the repository
+    against: str  # the base, as people read it
+    provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
 
 
-def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit) -> Pair:
+@dataclass
+class _Base:
+    """What the base commit has; `unreadable` names what could not be read."""
+
+    prompt: Prompt | None
+    classifier: Model
+    recording: Recording
+    unreadable: list[str]
+
+
+def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commit) -> Pair:
     """Find what the base's prompt answered about the examples of an evaluation.
 
     Both sides are read and scored by the task as it is now. An example counts as recorded for the base
-    if its commit holds the answer, or if the head's recording holds it beside its own.
+    if its commit holds the answer, or if the working tree's recording holds it beside its own.
     """
     examples = [row.example for row in result.rows]
-    prompt, classifier, old, notes = _side(place, base)
-    mine = cassette_file.read(place.cassette)
+    base = _read(place, commit)
+    prompt, classifier, old = base.prompt, base.classifier, base.recording
+    mine = files.read(place.cassette)
     moved = prompt is None and bool(recorded(task, result.prompt, classifier, examples, old.calls))
     prompt = result.prompt if moved else prompt  # the base asked the same, from another folder
     same = prompt == result.prompt and _served(classifier) == _served(result.classifier)
@@ -102,14 +85,14 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit)
         rows |= recorded(task, prompt, classifier, rest, mine.calls)
     both = [row for row in result.rows if row.example.id in rows]
     sides = [rows[row.example.id] for row in both]
-    clear = recorded(task, prompt, classifier, task.canonical, old.calls) if prompt else {}
-    whole = tuple(clear.values()) if len(clear) == len(task.canonical) else ()
-    scored = functools.partial(evaluation, task, result.split)
+    canonical = recorded(task, prompt, classifier, task.canonical, old.calls) if prompt else {}
+    whole = tuple(canonical.values()) if len(canonical) == len(task.canonical) else ()
+    scored = functools.partial(evaluation_of, task, result.split)
     return Pair(
         title=title,
         place=place,
-        base=replace(scored(prompt, sides, classifier), clear_cut=whole) if prompt and both else None,
-        new=replace(scored(result.prompt, both, result.classifier), clear_cut=result.clear_cut)
+        base=replace(scored(prompt, sides, classifier), canonical_rows=whole) if prompt and both else None,
+        new=replace(scored(result.prompt, both, result.classifier), canonical_rows=result.canonical_rows)
         if both
         else None,
         whole=result,
@@ -117,66 +100,70 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, base: Commit)
         same=same,
         known=prompt is not None,
         renamed=prompt is None and bool(old.calls),
-        notes=(*notes, *_asks(classifier, result.classifier), *changes.data(task, base), *changes.code(base)),
-        folder=base.inside(place.folder),
-        against=f"{base.name} ({base.id[:SHORT]})",
+        changes=(
+            *_model_changes(classifier, result.classifier),
+            *changes.data(task, commit),
+            *changes.code(commit),
+        ),
+        unreadable=tuple(base.unreadable),
+        folder=commit.inside(place.folder),
+        against=f"{commit.name} ({commit.id[:SHORT]})",
         provenance=(old.header, mine.header),
     )
 
 
-def missing(
-    task: Task, place: Place, base: Commit, split: str
+def unrecorded(
+    task: Task, place: Place, commit: Commit, split: str
 ) -> tuple[Prompt | None, Model, tuple[Example, ...]]:
     """Return the base's prompt and model, and the examples that its commit holds no answer for."""
-    prompt, classifier, old, _ = _side(place, base)
-    if prompt is None:
-        return None, classifier, ()
-    found = recorded(task, prompt, classifier, task.split(split), old.calls)
-    return prompt, classifier, tuple(one for one in task.split(split) if one.id not in found)
+    base = _read(place, commit)
+    if base.prompt is None:
+        return None, base.classifier, ()
+    found = recorded(task, base.prompt, base.classifier, task.split(split), base.recording.calls)
+    return base.prompt, base.classifier, tuple(one for one in task.split(split) if one.id not in found)
 
 
 def recorded(
-    task: Task, prompt: Prompt, model: Model, examples: Sequence[Example], calls: Mapping[str, str]
+    task: Task, prompt: Prompt, model: Model, examples: Sequence[Example], calls: Mapping[str, Entry]
 ) -> dict[str, Prediction]:
     """Read recorded answers about examples, by the example's id; what is not recorded is left out."""
     found = {}
     for example in examples:
-        body = wire.body_of(prompts.request(prompt, example.text, model))
-        if one := calls.get(key_of("POST", "/v1/messages", body)):
-            reply = wire.reply_in(json.loads(one)["response"]["body"])
+        if entry := calls.get(files.message_key(prompts.request(prompt, example.text, model))):
+            reply = reply_in(entry["response"]["body"])
             found[example.id] = predict(task, example, reply, prompt.reply_prefix)
     return found
 
 
-def _side(place: Place, base: Commit) -> tuple[Prompt | None, Model, Recording, list[str]]:
-    """Return the base's prompt, model and recording, and what of it cannot be read."""
-    notes: list[str] = []
-    profile = _or_else(lambda: _profile(place, base), place.profile, notes)
-    folder = base.take(place.folder)
-    prompt = _or_else(lambda: prompts.load_prompt(folder), None, notes) if folder.is_dir() else None
+def _read(place: Place, commit: Commit) -> _Base:
+    """Read the base's prompt, model and recording."""
+    unreadable: list[str] = []
+    profile = _or_else(lambda: _profile(place, commit), place.profile, unreadable)
+    folder = commit.extract(place.folder)
+    prompt = _or_else(lambda: prompts.load_prompt(folder), None, unreadable) if folder.is_dir() else None
     cassette = place.root / "cassettes" / profile.name / place.cassette.parent.name / place.cassette.name
-    recording = _or_else(lambda: cassette_file.read(base.take(cassette)), Recording(), notes)
+    recording = _or_else(lambda: files.read(commit.extract(cassette)), Recording(), unreadable)
     if not recording.calls:  # recorded under another name, perhaps
-        for path in archive.recordings(base.take(place.root / "cassettes" / profile.name)):
-            recording.calls |= _or_else(functools.partial(cassette_file.read, path), Recording(), notes).calls
-    notes = [note.replace(f"{base.copies}/", f"{base.name}:") for note in notes]
-    return prompt, place.classifier or profile.classifier, recording, notes
+        for path in files.recordings(commit.extract(place.root / "cassettes" / profile.name)):
+            recording.calls |= _or_else(functools.partial(files.read, path), Recording(), unreadable).calls
+    unreadable = [why.replace(f"{commit.copies}/", f"{commit.name}:") for why in unreadable]
+    return _Base(prompt, place.classifier or profile.classifier, recording, unreadable)
 
 
-def _profile(place: Place, base: Commit) -> Profile:
+def _profile(place: Place, commit: Commit) -> Profile:
     """Return the profile as the base has it; where it has none of that name, the one that it replays."""
-    pyproject = base.take(place.root / "pyproject.toml")
+    pyproject = commit.extract(place.root / "pyproject.toml")
     try:
         return profiles.read(pyproject, live=False, name=place.profile.name)
     except PromptlabError:
         return profiles.read(pyproject, live=False)
 
 
-def _or_else(read: Callable[[], T], default: T, notes: list[str]) -> T:
+def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
     try:
         return read()
     except PromptlabError as error:
-        notes.append(f"{UNREADABLE}: {error}")
+        unreadable.append(str(error))
         return default
 
 
@@ -185,9 +172,9 @@ def _served(model: Model | None) -> Model | None:
     return model and replace(model, base_url=None)
 
 
-def _asks(old: Model, new: Model | None) -> list[str]:
+def _model_changes(old: Model, new: Model | None) -> list[str]:
     if new is None or _served(old) == _served(new):
         return []
     names = [one.name for one in fields(Model) if one.name != "base_url"]
-    told = ((name, getattr(old, name), getattr(new, name)) for name in names)
-    return [f"classifier: {name} {a!r} -> {b!r}" for name, a, b in told if a != b]
+    found = ((name, getattr(old, name), getattr(new, name)) for name in names)
+    return [f"classifier: {name} {a!r} -> {b!r}" for name, a, b in found if a != b]

@@ -1,4 +1,4 @@
-"""What else differs between two commits that a comparison of prompts should not be blamed for, or hide."""
+"""What else differs from the base: changes that a comparison should not be blamed for, or hide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from promptlab.data.readers import rows_of
 from promptlab.data.task import Task
 from promptlab.errors import DataError
-from promptlab.gate.git import Commit
+from promptlab.gate.git import BaseError, Commit
 
 SHOWN = 5  # ids that are named
 MOST = 20  # differences in code that are named
@@ -18,44 +18,50 @@ MOST = 20  # differences in code that are named
 
 def data(task: Task, base: Commit) -> Iterator[str]:
     """Say, file by file, which of the task's examples are new or changed, and how many are gone."""
-    for name in dict.fromkeys(example.source.rpartition(", row ")[0] for example in task.examples):
+    for name in dict.fromkeys(example.source.file for example in task.examples if example.source):
         path = Path(name)
-        if not path.is_file() or base.inside(path) not in base.changed:
+        if not path.is_file():  # a DataFrame
             continue
         try:
-            old = [repr(row) for _, row in rows_of(base.take(path))]
-        except DataError as error:
-            yield f"data: {base.inside(path)} cannot be compared with that of {base.name}: {error}"
-            continue
-        rows = {where: repr(row) for where, row in rows_of(path)}
-        known = set(old)
-        new = [example.id for example in task.examples if rows.get(example.source) not in known]
-        gone = len(known - set(rows.values()))
-        gone_rows = f"{gone} row{'s' if gone != 1 else ''} of {base.name} changed or gone"
-        yield f"data: {base.inside(path)}: {_count(new)} new or changed, {gone_rows}"
+            if base.inside(path) in base.changed:
+                yield _rows(task, base, path)
+        except BaseError:
+            yield f"data: {path} lies outside the repository, so its changes cannot be seen"
+
+
+def _rows(task: Task, base: Commit, path: Path) -> str:
+    inside = base.inside(path)
+    try:
+        old = {repr(row) for _, row in rows_of(base.extract(path))}
+    except DataError as error:
+        return f"data: {inside} cannot be compared with that of {base.name}: {error}"
+    rows = {source: repr(row) for source, row in rows_of(path)}
+    mine = [(example, rows.get(example.source)) for example in task.examples if example.source]
+    new = [example.id for example, row in mine if row is not None and row not in old]
+    gone = len(old - set(rows.values()))
+    shown = f" ({', '.join(new[:SHOWN])}{', ...' if len(new) > SHOWN else ''})" if new else ""
+    count = f"{len(new)} example{'s' if len(new) != 1 else ''}{shown} new or changed"
+    return f"data: {inside}: {count}, {gone} row{'s' if gone != 1 else ''} of {base.name} changed or gone"
 
 
 def code(base: Commit) -> Iterator[str]:
     """Say which assertions, tasks and functions differ in the Python files that use promptlab."""
-    told = [note for name in base.changed if name.endswith(".py") for note in _in_file(base, name)]
-    yield from told[:MOST]
-    if len(told) > MOST:
-        yield f"and {len(told) - MOST} more in Python files"
+    found = [note for name in base.changed if name.endswith(".py") for note in _in_file(base, name)]
+    yield from found[:MOST]
+    if len(found) > MOST:
+        yield f"and {len(found) - MOST} more in Python files"
 
 
 def _in_file(base: Commit, name: str) -> Iterator[str]:
-    old, new = (_parsed(one) for one in (base.take(base.top / name), base.top / name))
-    if not any(tree and _uses_promptlab(tree) for tree in (old, new)):
+    old, new = (_parsed(one) for one in (base.extract(base.top / name), base.top / name))
+    nodes = [node for tree in (old, new) if tree for node in ast.walk(tree)]
+    imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    if not any("promptlab" in ast.unparse(node) for node in imports):
         return
     if old and new:
         yield from (f"{what} in {name}" for what in _differences(old, new))
     else:
         yield f"{name}: {'new' if new else 'gone'}, or no Python on one side"
-
-
-def _uses_promptlab(tree: ast.Module) -> bool:
-    imports = [one for one in ast.walk(tree) if isinstance(one, ast.Import | ast.ImportFrom)]
-    return any("promptlab" in ast.unparse(one) for one in imports)
 
 
 def _differences(old: ast.Module, new: ast.Module) -> Iterator[str]:
@@ -76,7 +82,7 @@ def _differences(old: ast.Module, new: ast.Module) -> Iterator[str]:
 
 
 def _pairs(what: str, old: list[str], new: list[str]) -> Iterator[str]:
-    """Yield what became of each, beside what it resembles; the rest is gone or added."""
+    """Yield each beside the one that it resembles; the others are gone or added."""
     for before in old:
         close = difflib.get_close_matches(before, new, n=1, cutoff=0.6)
         yield f"{what}: {before} -> {close[0] if close else 'gone'}"
@@ -85,11 +91,10 @@ def _pairs(what: str, old: list[str], new: list[str]) -> Iterator[str]:
 
 
 def _settings(tree: ast.Module) -> dict[str, str]:
-    """Return what `Task(...)` is given, but for its examples."""
-    calls = [
-        one for one in ast.walk(tree) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("Task")
-    ]
-    return {one.arg: ast.unparse(one.value) for call in calls for one in call.keywords if one.arg}
+    """Return the arguments of `Task(...)` other than its examples."""
+    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)]
+    tasks = [call for call in calls if ast.unparse(call.func).endswith("Task")]
+    return {one.arg: ast.unparse(one.value) for call in tasks for one in call.keywords if one.arg}
 
 
 def _functions(tree: ast.Module) -> dict[str, str]:
@@ -103,8 +108,3 @@ def _parsed(path: Path) -> ast.Module | None:
         return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
-
-
-def _count(ids: list[str]) -> str:
-    shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
-    return f"{len(ids)} example{'s' if len(ids) != 1 else ''}{f' ({shown})' if ids else ''}"

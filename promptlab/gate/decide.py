@@ -1,13 +1,14 @@
-"""The verdict on a prompt against the one of a base, and whether the session fails for it."""
+"""The decision on a prompt against the one of a base, and whether the session fails for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
-from promptlab.errors import PromptlabError
-from promptlab.gate.base import UNREADABLE, Pair
+from promptlab.errors import CassetteMiss, PromptlabError
+from promptlab.gate.base import Pair
 from promptlab.scoring.comparison import Comparison, compare, compare_all
 
 SHOWN = 20  # ids that are named
@@ -16,39 +17,53 @@ LEAST = 0.9  # share of the examples that have to be recorded on both sides
 Verdict = Literal["worse", "incomplete", "inconclusive", "better", "unchanged", "new"]
 
 
-@dataclass(frozen=True)
-class Ruling:
-    """What becomes of a pair.
+class Line(NamedTuple):
+    """A line for people, and a command that ends it."""
 
-    Attributes:
-        comparison: None where there is nothing to compare.
-        failed: whether the session fails for it.
-    """
+    text: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.command}".rstrip()
+
+
+class Failure(NamedTuple):
+    """An evaluation that could not be made."""
+
+    title: str
+    why: Line
+
+
+def failure(title: str, error: Exception, root: Path) -> Failure:
+    """Say why an evaluation could not be made, with the command that records what it lacks."""
+    why = Line(str(error))
+    if isinstance(error, CassetteMiss):
+        why = Line(f"{error.reason} To record it:", error.record_with)
+    return Failure(title, why._replace(text=why.text.replace(f"{root}/", "")))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on a pair, and whether the session fails for it."""
 
     pair: Pair
     verdict: Verdict
-    comparison: Comparison | None
+    comparison: Comparison | None  # None where there is nothing to compare
     failed: bool
 
     @property
-    def explained(self) -> str:
-        """The verdict and what stands behind it, a line each."""
-        pair, count = self.pair, len(self.pair.alone)
-        told = [str(self.comparison) if self.comparison else f"{self.verdict}: {_nothing(pair)}"]
-        if self.verdict == "incomplete":
-            told.append(f"  {LEAST:.0%} have to be; to record the rest: {pair.place.record_with}")
-        if count and not pair.same:
-            shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
-            where = f"{count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
-            told.append(f"  not compared: {where}")
-        told += [
-            f"  {'' if note.startswith(UNREADABLE) else 'changed with it: '}{note}" for note in pair.notes
-        ]
-        return "\n".join([*told, f"  base: {pair.against}; prompt: {pair.folder}"])
+    def lines(self) -> tuple[Line, ...]:
+        """The verdict and the reasons for it."""
+        return tuple(_lines(self))
+
+    @property
+    def explanation(self) -> str:
+        """The same as one text."""
+        return "\n".join(map(str, self.lines))
 
     @property
     def brief(self) -> str:
-        """The verdict on one line, with the interval and what would settle it."""
+        """The verdict on one line, with the interval and the number of examples that would settle it."""
         if self.comparison is None or self.comparison.difference is None:
             return f"{self.pair.title}: {self.verdict}: {_nothing(self.pair)}"
         found = self.comparison.difference
@@ -57,23 +72,40 @@ class Ruling:
         return f"{self.pair.title}: {self.verdict}: {range_}; {self.comparison.needed_in_words}"
 
 
-def rule(pairs: Sequence[Pair], *, strict: bool) -> tuple[Ruling, ...]:
+def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
     """Judge all pairs with one chance of error.
 
-    "worse" and "incomplete" (too few examples on both sides) fail; with `strict`, so do what is not shown
-    to be no worse, and a prompt whose folder was renamed and changed at once.
+    "worse" and "incomplete" (too few examples on both sides) fail; with `strict`, so does what is not
+    shown to be no worse, and a prompt whose folder was renamed and changed at once.
     """
-    whole = [one for one in pairs if not _incomplete(one) and one.base and one.new]
-    sides = [(one.base, one.new) for one in whole if one.base and one.new]
-    judged = dict(zip([one.title for one in whole], compare_all(sides), strict=True))
-    return tuple(_ruling(one, judged.get(one.title), strict=strict) for one in pairs)
+    sides = {one.title: (one.base, one.new) for one in pairs if not _incomplete(one) and one.base and one.new}
+    judged = compare_all((base, new) for base, new in sides.values() if base and new)
+    comparisons = dict(zip(sides, judged, strict=True))
+    return tuple(_decision(one, comparisons.get(one.title), strict=strict) for one in pairs)
 
 
 def compared(pair: Pair, margin: float) -> Comparison:
     """Compare one pair; PromptlabError where too little is recorded."""
     if pair.base is None or pair.new is None or _incomplete(pair):
-        raise PromptlabError(_ruling(pair, None, strict=False).explained)
+        raise PromptlabError(_decision(pair, None, strict=False).explanation)
     return compare(pair.base, pair.new, margin=margin)
+
+
+def _lines(decision: Decision) -> Iterator[Line]:
+    pair, count = decision.pair, len(decision.pair.alone)
+    if decision.comparison:
+        yield from (Line(line) for line in str(decision.comparison).splitlines())
+    else:
+        yield Line(f"{decision.verdict}: {_nothing(pair)}")
+    if decision.verdict == "incomplete":
+        yield Line(f"  {LEAST:.0%} have to be; to record the rest:", pair.place.record_with)
+    if count and not pair.same:
+        shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
+        where = f"{count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
+        yield Line(f"  not compared: {where}")
+    yield from (Line(f"  of the base could not be read: {why}") for why in pair.unreadable)
+    yield from (Line(f"  changed with it: {what}") for what in pair.changes)
+    yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
 
 def _nothing(pair: Pair) -> str:
@@ -90,12 +122,12 @@ def _nothing(pair: Pair) -> str:
     return f"too little is recorded of the prompt of {pair.against}"
 
 
-def _ruling(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Ruling:
+def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:
     if comparison is None:
         verdict: Verdict = "unchanged" if pair.same else "incomplete" if pair.known else "new"
-        return Ruling(pair, verdict, None, failed=verdict == "incomplete" or (strict and pair.renamed))
+        return Decision(pair, verdict, None, failed=verdict == "incomplete" or (strict and pair.renamed))
     failed = comparison.verdict == "worse" or (strict and not comparison.no_worse)
-    return Ruling(pair, comparison.verdict, comparison, failed)
+    return Decision(pair, comparison.verdict, comparison, failed)
 
 
 def _incomplete(pair: Pair) -> bool:

@@ -1,4 +1,4 @@
-"""The state of the project at another commit, read out of git: nothing is checked out, nothing is run."""
+"""The project at another commit, read out of git: nothing is checked out, nothing is run."""
 
 from __future__ import annotations
 
@@ -19,51 +19,45 @@ class BaseError(PromptlabError):
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of the repository that holds a folder.
+    """A commit of the repository that holds a folder."""
 
-    Attributes:
-        name: as it was asked for, such as "origin/main".
-        id: the commit at which the working tree and `name` parted, forty hexadecimal digits.
-        top: the repository's own folder.
-    """
+    name: str  # as it was asked for, such as "origin/main"
+    id: str  # where the working tree and `name` diverged, forty hexadecimal digits
+    top: Path  # the repository's own folder
+    _copies: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)
 
-    name: str
-    id: str
-    top: Path
-    _taken: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)
-
-    def take(self, path: Path) -> Path:
-        """Copy a file, or a folder, out of the commit; return where it is now, whether it is there or not.
+    def extract(self, path: Path) -> Path:
+        """Copy a file, or a folder, out of the commit; return where its copy is, if the commit has it.
 
         Raises:
             BaseError: the path lies outside the repository.
         """
         inside = self.inside(path)
-        target = Path(self._taken.name) / inside
+        target = Path(self._copies.name) / inside
         if not target.exists():
             for name in self._git("ls-tree", "-r", "-z", "--name-only", self.id, "--", inside).split(b"\0"):
                 if name:
-                    copy = Path(self._taken.name) / name.decode()
+                    copy = Path(self._copies.name) / name.decode()
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     copy.write_bytes(self._git("cat-file", "blob", f"{self.id}:{name.decode()}"))
         return target
 
     @property
     def copies(self) -> str:
-        """The folder of what was copied out of the commit."""
-        return self._taken.name
+        """The folder that holds what was extracted."""
+        return self._copies.name
 
     def close(self) -> None:
-        """Remove what was copied."""
-        self._taken.cleanup()
+        """Remove what was extracted."""
+        self._copies.cleanup()
 
     def inside(self, path: Path) -> str:
-        """Return a path as the repository has it; BaseError where it lies outside."""
+        """Return a path relative to the repository; BaseError where it lies outside."""
         try:
             return path.resolve().relative_to(self.top).as_posix()
         except ValueError:
             raise BaseError(
-                f"{path}: lies outside the repository {self.top}, so {self.name} has none"
+                f"{path}: lies outside the repository {self.top}, so {self.name} does not have it"
             ) from None
 
     @cached_property
@@ -77,7 +71,7 @@ class Commit:
 
 
 def commit(folder: Path, name: str) -> Commit:
-    """Find the commit at which the working tree of `folder` parted from `name`.
+    """Find the commit at which the working tree of `folder` diverged from `name`.
 
     Raises:
         BaseError: there is no git, no repository, no such commit, or a history that was cut off.
@@ -86,7 +80,7 @@ def commit(folder: Path, name: str) -> Commit:
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     try:
         there = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        parted = _git(top, "merge-base", there.decode().strip(), "HEAD")
+        diverged = _git(top, "merge-base", there.decode().strip(), "HEAD")
     except BaseError:
         if shallow:
             raise BaseError(
@@ -97,7 +91,16 @@ def commit(folder: Path, name: str) -> Commit:
             f"--promptlab-base={name}: git knows no such commit, or none that it has in common with HEAD. "
             f"Expected a branch or a commit such as origin/main; git fetch brings those of the server"
         ) from None
-    return Commit(name, parted.decode().strip(), top, tempfile.TemporaryDirectory(prefix="promptlab-base-"))
+    copies = tempfile.TemporaryDirectory(prefix="promptlab-base-")
+    return Commit(name, diverged.decode().strip(), top, copies)
+
+
+def author(folder: Path) -> str:
+    """Return the name under which git commits in a folder; "" where it has none."""
+    try:
+        return _git(folder, "config", "user.name").decode(errors="replace").strip()
+    except BaseError:
+        return ""
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

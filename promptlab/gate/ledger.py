@@ -15,7 +15,7 @@ HEADER = "task,examples,prompt"
 
 
 def enter(path: Path, task: Task, prompts: Iterable[Prompt]) -> None:
-    """Enter prompts that were judged on a task's test split; what stands there already, stays."""
+    """Enter prompts that were judged on a task's test split; existing entries stay."""
     lines = read(path)
     new = lines | {_line(task, prompt) for prompt in prompts}
     if new != lines:
@@ -31,13 +31,13 @@ def read(path: Path) -> set[str]:
 
 
 def count(path: Path, task: Task, prompts: Iterable[Prompt]) -> tuple[int, int]:
-    """Count the distinct prompts judged on a task's test split, these included: in all, and on its present examples."""
+    """Count the distinct prompts judged on a task's test split, these included: ever, and on its present examples."""
     entries = {tuple(line.split(",")) for line in read(path) | {_line(task, prompt) for prompt in prompts}}
     mine = [(examples, prompt) for name, examples, prompt in entries if name == task.name]
     return len({prompt for _, prompt in mine}), sum(examples == task.test_hash for examples, _ in mine)
 
 
-def told(path: Path, task: Task, prompts: Iterable[Prompt]) -> str:
+def describe(path: Path, task: Task, prompts: Iterable[Prompt]) -> str:
     """Say how often the test split has been looked at."""
     ever, now = count(path, task, prompts)
     of = f", {now} of them on the present examples" if now != ever else ""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
-from promptlab.models.messages_api import arguments, reply_of, url_of
+from promptlab.models.messages_api import arguments, reply_in, url_of
 from promptlab.network import is_loopback
-from promptlab.records import Model, Reply, Request, Tally
+from promptlab.records import Model, Reply, Request, Usage
 
 if TYPE_CHECKING:
     import anthropic
@@ -39,13 +39,13 @@ class Client:
     Use it as an asynchronous context manager; it belongs to the event loop it was entered in.
 
     Attributes:
-        tally: distinct requests asked so far, and the tokens that their replies count.
+        usage: distinct requests asked so far, and the tokens that their replies count.
     """
 
     def __init__(self, *, workers: int = WORKERS, api_key: str | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
-        self.tally = Tally()
+        self.usage = Usage()
         self._api_key = api_key
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
@@ -120,7 +120,7 @@ class Client:
             except BaseException:
                 self._failed = True
                 raise
-        self.tally += Tally(1, reply.input_tokens, reply.output_tokens)
+        self.usage += Usage(1, reply.input_tokens, reply.output_tokens)
         return reply
 
     async def _try(self, model: Model, body: dict[str, Any]) -> Reply:
@@ -140,7 +140,7 @@ class Client:
             else:
                 if not isinstance(message.content, list):
                     raise ModelError(f"{url_of(model)} answered with status 200, but with no message")
-                return reply_of(message)
+                return reply_in(message.to_dict(mode="json"))
         raise AssertionError("unreachable")
 
     def _at(self, model: Model) -> anthropic.AsyncAnthropic:

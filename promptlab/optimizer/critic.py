@@ -1,94 +1,173 @@
-"""What the critic is asked for, and how its answers are read and checked.
+"""The critic: what it is shown, what it is asked for, and how its answers are read and checked.
 
-Two calls over the same evidence. First the gradient: the critic says what is wrong with the prompt, in
-claims that code can check. Then the update: given the claims that held, it rewrites the prompt.
+Two calls over the same context. First the critique: it says what is wrong with the prompt, in claims that
+code can check. Then the update: given the claims that hold, it rewrites the prompt.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+from promptlab.data.sampling import draw
 from promptlab.data.task import Task
 from promptlab.errors import RewriteError, shorten
 from promptlab.labels.extract import LABEL
-from promptlab.optimizer.evidence import answered
-from promptlab.optimizer.history import Claim, Critique
-from promptlab.optimizer.rewrite import check_prompt, read_prompt, with_gap
-from promptlab.records import Prediction, Prompt, Reply, Request
+from promptlab.optimizer.history import Claim, Critique, Iteration
+from promptlab.optimizer.rewrite import REWRITTEN, check_prompt, read_prompt, with_gap
+from promptlab.records import Model, Prediction, Prompt, Reply, Request
 from promptlab.scoring.evaluation import Evaluation
 
 T = TypeVar("T")
 Ask = Callable[[Request], Awaitable[Reply]]
 
+NO_LABEL = "no label"  # how the critic reads and writes a missing label
+TRIED = 3  # earlier proposals that are shown, the latest
 
-ASK_CLAIMS = """\
-Why was each of these mistakes made, and which rule in the prompt would have prevented it? Answer with \
-one JSON object a line, one for each kind of mistake listed above, and nothing else:
-{"gold": "the right label", "answered": "the wrong answer", "ids": ["the ids of these mistakes"], \
-"why": "the cause, and the rule that is missing"}"""
-
-# A small model that is shown its prompt in tags copies it, and one that is shown none forgets half of it;
-# shown the prompt with a gap, it fills the gap.
-ASK_REWRITE = """\
-Rewrite the prompt so that these mistakes are not made again and the correct answers stay correct. \
-What was found to be missing:
-{causes}
-
-Name every label ({labels}), ask for the answer as {forms}, do not quote the texts, and write at most \
-{budget} characters. Answer with the three parts of the new prompt in tags and stop. This is their outline; \
-every line may be changed:
-
-<system>
-{system}
-</system>
-<prefix>
-{prefix}
-</prefix>
-<suffix>
-{suffix}
-</suffix>"""
+# What the critic is asked, in files as any other prompt. On the outline in critic_rewrite.md: a small model that
+# is shown its prompt in tags copies it, and one that is shown none forgets half of it; a gap it fills.
+SYSTEM, ASK_CLAIMS, ASK_REWRITE = (
+    Path(__file__).with_name(f"critic_{name}.md").read_text(encoding="utf-8").removesuffix("\n")
+    for name in ("system", "claims", "rewrite")
+)
 
 
-# -- the gradient -------------------------------------------------------------------------------
+# -- the context --------------------------------------------------------------------------------
 
 
-async def criticize(ask: Ask, told: Request, seen: Evaluation) -> Critique:
-    """Ask for claims and drop those that are not so; there may be none left.
+def context(
+    task: Task,
+    seen: Evaluation,
+    history: Sequence[Iteration],
+    critic: Model,
+    *,
+    mistakes: int,
+    correct: int,
+    seed: int,
+) -> Request:
+    """Lay out what the critic sees: the prompt, how it did, what it got wrong and right, what was tried.
+
+    At most `mistakes` wrong and `correct` right answers of each label are shown. Texts and replies are in
+    JSON, one object a line, so that nothing in them can be taken for the layout around them.
+    """
+    number = len(history) + 1
+
+    def some(rows: Iterable[Prediction], per_label: int) -> list[Prediction]:
+        by_id = {row.example.id: row for row in rows}
+        examples = [row.example for row in by_id.values()]
+        drawn = draw(examples, task.labels, per_label=per_label, seed=seed, iteration=number)
+        return [by_id[example.id] for example in drawn]
+
+    wrong = some(seen.mistakes, mistakes)
+    right = some((row for row in seen.rows if row.correct), correct)
+    tried = []
+    for past in history[-TRIED:]:
+        tried.append(f"## Iteration {past.number}: {past.verdict}")
+        tried += [_written(past.candidate.prompt)] if past.candidate else []
+    parts = {
+        "What the classifier must decide": task.brief.strip(),
+        "The prompt": _written(seen.prompt),
+        "How it did": _counts(task, seen),
+        "Mistakes": _by_direction(wrong) or "(none)",
+        "Correct answers": _by_direction(right) or "(none)",
+        "Tried before": "\n\n".join(tried) or "(nothing)",
+    }
+    text = "\n\n".join(f"# {title}\n\n{body}" for title, body in parts.items())
+    return Request(critic, SYSTEM, (("user", text),))
+
+
+def _by_direction(rows: Sequence[Prediction]) -> str:
+    """Show predictions under headings of true and predicted label, in order of appearance."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        heading = f"## gold {row.example.label!r}, answered {answered(row)!r}"
+        groups.setdefault(heading, []).append(_shown(row))
+    return "\n\n".join("\n".join([heading, *shown]) for heading, shown in groups.items())
+
+
+def _shown(row: Prediction) -> str:
+    fields = {"id": row.example.id, "text": row.example.text, "gold": row.example.label}
+    fields |= {"answered": answered(row), "reply": row.reply.text}
+    if row.example.note:
+        fields["note"] = row.example.note
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def answered(row: Prediction) -> str:
+    """Name a prediction as the critic reads it: the label, or why there is none."""
+    return row.label or (NO_LABEL if row.missing in (None, "absent") else row.missing)
+
+
+def _written(prompt: Prompt) -> str:
+    """Show the parts as they are: in JSON, their line ends would come back as backslashes."""
+    return "\n\n".join(f"### {part}\n{getattr(prompt, part).strip()}" for part in REWRITTEN)
+
+
+def _counts(task: Task, seen: Evaluation) -> str:
+    columns = (*task.labels, NO_LABEL)
+    lines = [
+        f"gold {label}: " + ", ".join(f"{n} answered {c}" for n, c in zip(row, columns, strict=True))
+        for label, row in zip(task.labels, seen.scores.confusion, strict=True)
+    ]
+    return "\n".join([f"{seen.primary_name} {seen.primary:.3f} on {seen.scores.n} texts", *lines])
+
+
+# -- the critique -------------------------------------------------------------------------------
+
+
+async def criticize(ask: Ask, context: Request, seen: Evaluation) -> Critique:
+    """Ask for claims and discard those that the predictions contradict; there may be none left.
 
     Raises:
-        RewriteError: where there is no mistake, or both the answer and its repair were refused or cut.
+        RewriteError: where there is no mistake, or both the answer and its repair were refused or cut off.
     """
     if not seen.mistakes:
         raise RewriteError("the prompt made no mistake on the minibatch")
-    request = _with_task(told, ASK_CLAIMS)
+    request = _with_task(context, ASK_CLAIMS)
     return await _with_one_repair(ask, request, lambda reply: read_claims(reply.text, seen))
 
 
-def _with_task(told: Request, asked: str) -> Request:
-    ((role, text),) = told.messages
-    return replace(told, messages=((role, f"{text}\n\n# Your task\n\n{asked}"),))
+def _with_task(context: Request, task: str) -> Request:
+    ((role, text),) = context.messages
+    return replace(context, messages=((role, f"{text}\n\n# Your task\n\n{task}"),))
 
 
 def read_claims(text: str, seen: Evaluation) -> Critique:
-    """Read the claims of an answer; of each, keep the ids that the predictions bear out."""
+    """Read the claims of an answer; of each, keep the ids that the predictions confirm."""
     wrong = {row.example.id: row for row in seen.mistakes}
     claims: list[Claim] = []
-    dropped: list[tuple[str, str]] = []
-    for found in re.findall(r"\{[^{}]*\}", text):
+    discarded: list[tuple[str, str]] = []
+    for found in _objects(text):
         try:
             said = _claim(json.loads(found))
         except (ValueError, KeyError, TypeError) as error:
-            dropped.append((found, f"{shorten(found)} cannot be read: {error!r}"))
+            discarded.append((found, f"{shorten(found)} cannot be read: {error!r}"))
             continue
         false = {one: why for one in said.ids if (why := _objection(one, said, wrong))}
-        dropped += [(found, why) for why in false.values()]
+        discarded += [(found, why) for why in false.values()]
         if true := tuple(one for one in said.ids if one not in false):
             claims.append(replace(said, ids=true))
-    return Critique(text, tuple(claims), tuple(dropped))
+    return Critique(text, tuple(claims), tuple(discarded))
+
+
+def _objects(text: str) -> Iterator[str]:
+    """Yield what is written in braces, JSON objects whole, even if their texts hold braces."""
+    decoder, start = json.JSONDecoder(), text.find("{")
+    while start >= 0:
+        try:
+            end = decoder.raw_decode(text, start)[1]
+        except (json.JSONDecodeError, RecursionError):
+            inner, closing = text.find("{", start + 1), text.find("}", start)
+            broken = closing >= 0 and not start < inner < closing  # nothing else begins in between
+            end = closing + 1 if broken else start + 1
+            if broken:
+                yield text[start:end]
+        else:
+            yield text[start:end]
+        start = text.find("{", end)
 
 
 def _claim(fields: dict[str, Any]) -> Claim:
@@ -115,7 +194,7 @@ def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str |
 
 
 async def rewrite(
-    ask: Ask, told: Request, critique: Critique, task: Task, parent: Prompt, budget: int
+    ask: Ask, context: Request, critique: Critique, task: Task, parent: Prompt, max_characters: int
 ) -> Prompt:
     """Ask for a new prompt and check it before any call is paid for it.
 
@@ -125,35 +204,32 @@ async def rewrite(
 
     def read(reply: Reply) -> Prompt:
         prompt = read_prompt(reply.text, parent)
-        check_prompt(prompt, task, parent, budget=budget)
+        check_prompt(prompt, task, parent, max_characters=max_characters)
         return prompt
 
     asked = ASK_REWRITE.format(
         causes="\n".join(f"- {claim.why}" for claim in critique.claims) or "(see the mistakes)",
         labels=", ".join(task.labels),
         forms=" or ".join((task.answer_format or LABEL).replace(LABEL, one) for one in task.labels),
-        budget=budget,
+        max_characters=max_characters,
         system=with_gap(parent.system, task),
         prefix=parent.prefix.strip(),
         suffix=parent.suffix.strip(),
     )
-    return await _with_one_repair(ask, _with_task(told, asked), read)
-
-
-# -- one repair ---------------------------------------------------------------------------------
+    return await _with_one_repair(ask, _with_task(context, asked), read)
 
 
 async def _with_one_repair(ask: Ask, request: Request, read: Callable[[Reply], T]) -> T:
     """Ask; where the answer cannot be used, ask once more and say why.
 
-    The second question does not show the first answer: with it in view, a small model repeats it.
+    The second request does not show the first answer: with it in view, a small model repeats it.
     """
     try:
         return _used(await ask(request), read)
     except RewriteError as error:
         ((role, text),) = request.messages
-        told = f"{text}\n\nAn earlier answer could not be used: {error}. Answer anew, in the form asked for."
-        return _used(await ask(replace(request, messages=((role, told),))), read)
+        again = f"{text}\n\nAn earlier answer could not be used: {error}. Answer anew, in the form asked for."
+        return _used(await ask(replace(request, messages=((role, again),))), read)
 
 
 def _used(reply: Reply, read: Callable[[Reply], T]) -> T:

@@ -1,12 +1,12 @@
-"""What happened in an optimization, turn by turn, and what came of it."""
+"""What happened in an optimization, iteration by iteration, and its result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from promptlab.records import Prompt, Tally
+from promptlab.records import Prompt, Usage
 from promptlab.scoring.comparison import Comparison, compare
 from promptlab.scoring.evaluation import Evaluation
 
@@ -27,17 +27,17 @@ class Critique:
 
     Attributes:
         text: the critic's answer, whole.
-        claims: the claims that the predictions bear out.
-        dropped: (line of the answer, why it is false) of every other claim.
+        claims: the claims that the predictions confirm.
+        discarded: (text of the claim, why it is false) of every other claim.
     """
 
     text: str
     claims: tuple[Claim, ...]
-    dropped: tuple[tuple[str, str], ...]
+    discarded: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Trial:
+class Candidate:
     """A prompt and its scores; validation is None where it did not get that far."""
 
     prompt: Prompt
@@ -47,28 +47,28 @@ class Trial:
 
 @dataclass(frozen=True)
 class Iteration:
-    """One turn of the loop.
+    """One iteration of the loop.
 
     Attributes:
         number: from 1.
         parent: the prompt that was criticized, scored on minibatch and validation.
-        critique: None where the critic said nothing that is so.
+        critique: None where there was nothing to criticize, or no usable answer.
         candidate: the rewrite, scored as far as it got; None where there was no proposal.
         verdict: in words, why the candidate was accepted or not.
-        spent: what was asked for the first time in this turn.
+        usage: the calls made for the first time in this iteration.
     """
 
     number: int
-    parent: Trial
+    parent: Candidate
     critique: Critique | None
-    candidate: Trial | None
+    candidate: Candidate | None
     accepted: bool
     verdict: str
-    spent: Tally
+    usage: Usage
 
     @property
-    def best(self) -> Trial:
-        """The prompt to go on with."""
+    def best(self) -> Candidate:
+        """The prompt to continue with."""
         return self.candidate if self.accepted and self.candidate else self.parent
 
 
@@ -78,12 +78,12 @@ class Run:
 
     Attributes:
         task: its name.
-        history: one Iteration per turn, in order.
+        history: one Iteration each, in order.
         first: the prompt the run started from.
         best: the prompt with the best validation score; selected on it, so that score is optimistic.
         test_first: the first prompt on the test split.
         test: the best prompt on the test split.
-        spent: what was asked in all.
+        usage: all calls that were made.
         data_hash: names the examples, as Task.data_hash.
         counts: how many examples of each label each split has.
         notices: what to know before trusting the figures, a sentence each.
@@ -95,7 +95,7 @@ class Run:
     best: Prompt
     test_first: Evaluation
     test: Evaluation
-    spent: Tally
+    usage: Usage
     data_hash: str
     counts: Mapping[str, Mapping[str, int]]
     notices: tuple[str, ...] = ()
@@ -104,3 +104,12 @@ class Run:
     def comparison(self) -> Comparison:
         """The best prompt against the first, on test."""
         return compare(self.test_first, self.test)
+
+    @property
+    def evaluations(self) -> Iterator[Evaluation]:
+        """Every evaluation of the run, in the order in which they were made."""
+        for step in self.history:
+            for one in (step.parent, step.candidate):
+                if one:
+                    yield from filter(None, (one.minibatch, one.validation))
+        yield from (self.test_first, self.test)

@@ -1,4 +1,4 @@
-"""The order of the steps, and nothing else: each step is in the module that it is named for."""
+"""The optimization loop: the order of the steps, each of which is in a module of its own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from promptlab.data.task import Task
 from promptlab.errors import RewriteError
 from promptlab.models import prompts
 from promptlab.models.client import WORKERS, Client
-from promptlab.optimizer.critic import criticize, rewrite
-from promptlab.optimizer.evidence import evidence
-from promptlab.optimizer.history import Iteration, Run, Trial
+from promptlab.optimizer.critic import context, criticize, rewrite
+from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.records import Example, Model, Prompt
-from promptlab.scoring.evaluation import Evaluation
-from promptlab.scoring.metrics import evaluation, predict
+from promptlab.scoring.evaluation import Evaluation, evaluation_of, predict
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +39,7 @@ async def steps(
     per_label: int = PER_LABEL,
     mistakes: int = 10,
     correct: int = 5,
-    budget: int = 4000,
+    max_characters: int = 4000,
     seed: int = 0,
     workers: int = WORKERS,
     api_key: str | None = None,
@@ -57,11 +55,11 @@ async def steps(
         classifier: the model whose prompt is improved, or its name.
         critic: the model that reads the mistakes and rewrites the prompt, or its name.
         prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
-        iterations: turns of the loop, 1 or more.
+        iterations: how often the critic is asked, 1 or more.
         per_label: examples of each label in a minibatch, at most.
         mistakes: wrong answers of each label that the critic is shown, at most.
         correct: right answers of each label that the critic is shown, at most.
-        budget: longest prompt that the critic may write, in characters.
+        max_characters: longest prompt that the critic may write.
         seed: changes which examples are drawn.
         workers: calls in flight at a time.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
@@ -81,31 +79,31 @@ async def steps(
     async with Client(workers=workers, api_key=api_key) as client:
         forward = functools.partial(_forward, client, classifier, task)
         for number in range(1, iterations + 1):
-            turn, before = f"iteration {number}", client.tally
-            ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {turn}, critic")
+            step, before = f"iteration {number}", client.usage
+            ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {step}, critic")
 
             # Forward: the best prompt so far answers about a fresh minibatch, and about validation.
             batch = draw(train, task.labels, per_label=per_label, seed=seed, iteration=number)
-            seen = await forward(turn, "train", best, batch)
-            old = Trial(best, seen, await forward(turn, "validation", best, validation))
-            gradient = new = None
+            seen = await forward(step, "train", best, batch)
+            parent = Candidate(best, seen, await forward(step, "validation", best, validation))
+            critique = candidate = None
             try:
-                # Gradient: the critic says what is wrong with it; what is not so is dropped.
-                told = evidence(task, seen, history, critic, mistakes, correct, seed)
-                gradient = await criticize(ask, told, seen)
+                # Critique: the critic says what is wrong with it; claims that are false are discarded.
+                shown = context(task, seen, history, critic, mistakes=mistakes, correct=correct, seed=seed)
+                critique = await criticize(ask, shown, seen)
                 # Update: it writes a new prompt, which is checked before a call is paid for it.
-                proposal = await rewrite(ask, told, gradient, task, best, budget)
+                proposal = await rewrite(ask, shown, critique, task, best, max_characters)
                 # Accept: the new prompt has to be better on the minibatch, then on validation.
-                new = Trial(proposal, await forward(turn, "train", proposal, batch))
-                if better(new.minibatch, seen):
-                    scored = await forward(turn, "validation", proposal, validation)
-                    new = replace(new, validation=scored)
-                accepted, verdict = judge(new, old)
+                candidate = Candidate(proposal, await forward(step, "train", proposal, batch))
+                if better(candidate.minibatch, seen):
+                    scored = await forward(step, "validation", proposal, validation)
+                    candidate = replace(candidate, validation=scored)
+                accepted, verdict = judge(candidate, parent)
             except RewriteError as error:
                 accepted, verdict = False, f"no proposal: {error}"
 
-            spent = client.tally - before
-            history.append(Iteration(number, old, gradient, new, accepted, verdict, spent))
+            usage = client.usage - before
+            history.append(Iteration(number, parent, critique, candidate, accepted, verdict, usage))
             best = history[-1].best.prompt
             yield history[-1]
 
@@ -114,7 +112,7 @@ async def steps(
         test_best = await forward("test", "test", best, test)
         scores = (first, best, test_first, test_best)
         known = (task.data_hash, task.counts, task.notices)
-        yield Run(task.name, tuple(history), *scores, client.tally, *known)
+        yield Run(task.name, tuple(history), *scores, client.usage, *known)
 
 
 def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER_LABEL) -> int:
@@ -131,7 +129,7 @@ def better(new: Evaluation, old: Evaluation) -> bool:
     return (figures[0], -len(new.prompt)) > (figures[1], -len(old.prompt))
 
 
-def judge(new: Trial, old: Trial) -> tuple[bool, str]:
+def judge(new: Candidate, old: Candidate) -> tuple[bool, str]:
     """Accept or reject a new prompt, and say in words why."""
     if new.validation is None or old.validation is None:
         stage, accepted, pair = "minibatch", False, (old.minibatch, new.minibatch)
@@ -147,7 +145,7 @@ async def _forward(
     client: Client,
     classifier: Model,
     task: Task,
-    turn: str,
+    step: str,
     split: str,
     prompt: Prompt,
     examples: Sequence[Example],
@@ -156,17 +154,17 @@ async def _forward(
     replies = await client.ask_all(
         (
             prompts.request(prompt, example.text, classifier),
-            f"task {task.name!r}, {turn}, example {example.id!r}",
+            f"task {task.name!r}, {step}, example {example.id!r}",
         )
         for example in examples
     )
     pairs = zip(examples, replies, strict=True)
     rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
-    return evaluation(task, split, prompt, rows, classifier)
+    return evaluation_of(task, split, prompt, rows, classifier)
 
 
 def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
-    """Return a model; one given by its name is asked as the API does by default."""
+    """Return a model; one given by its name has the API's default settings."""
     return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
@@ -208,8 +206,8 @@ async def evaluate_async(
     result = await ask(task.split(split), split=split, workers=workers, api_key=api_key)
     if not task.canonical:
         return result
-    clear_cut = await ask(task.canonical, split="canonical", workers=workers, api_key=api_key)
-    return replace(result, clear_cut=clear_cut.rows)
+    canonical = await ask(task.canonical, split="canonical", workers=workers, api_key=api_key)
+    return replace(result, canonical_rows=canonical.rows)
 
 
 async def evaluate_some(
@@ -233,12 +231,13 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         work = function(*args, **kwargs)
-        if asyncio._get_running_loop() is None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
             return asyncio.run(work)
-        # A loop is running in this thread and cannot be waited for from inside; another thread can.
+        # A loop is running in this thread, which therefore cannot wait for another one.
         with ThreadPoolExecutor(1) as thread:
-            copy = contextvars.copy_context()
-            return thread.submit(copy.run, asyncio.run, work).result()
+            return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
     call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
     return call

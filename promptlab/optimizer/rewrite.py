@@ -1,4 +1,4 @@
-"""The critic's new prompt: the outline it is given, how it is read, and what is refused before a call is paid."""
+"""The rewritten prompt: its outline, how it is read, and what is rejected before a call is paid for it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from promptlab.data.task import Task
 from promptlab.errors import RewriteError
-from promptlab.labels.extract import LABEL
-from promptlab.optimizer.evidence import REWRITTEN
+from promptlab.labels.extract import LABEL, whole_word
 from promptlab.records import Prompt
 
+REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as its author wrote it
 COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
 
 GAP = "(a list of rules by which the labels can be told apart, in general words)"
 
 
 def with_gap(system: str, task: Task) -> str:
-    """Show a system part with room for rules, before the paragraph on the form of the answer."""
+    """Return a system prompt with a gap for rules, before the paragraph on the form of the answer."""
     paragraphs = system.strip().split("\n\n")
     form = next((n for n, one in enumerate(paragraphs) if _lines_on_form(one, task)), len(paragraphs))
     return "\n\n".join([*paragraphs[:form], f"Rules:\n{GAP}", *paragraphs[form:]])
@@ -26,8 +26,8 @@ def with_gap(system: str, task: Task) -> str:
 def read_prompt(text: str, parent: Prompt) -> Prompt:
     """Read the parts of a new prompt; of a part written twice, the last.
 
-    White space around a part is the parent's: a critic shows its parts on lines of their own, which
-    says nothing about what should stand between them and the text.
+    White space around a part is the parent's: the critic writes each part on lines of its own, which
+    says nothing about the white space that the prompt should have.
 
     Raises:
         RewriteError: where a part is missing.
@@ -45,8 +45,8 @@ def read_prompt(text: str, parent: Prompt) -> Prompt:
     return replace(parent, **parts)
 
 
-def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> None:
-    """Refuse a prompt that cannot work or should not be tried.
+def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, max_characters: int) -> None:
+    """Reject a prompt that cannot work or should not be tried.
 
     Raises:
         RewriteError: a label or the answer format is not named, a part has lost the answer format, the
@@ -55,13 +55,15 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, budget: int) -> 
     """
     text = _whole(prompt)
     for label in task.labels:
-        if not re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
+        if not re.search(whole_word(label), text, re.IGNORECASE):
             raise RewriteError(f"the new prompt does not name the label {label!r}")
     _check_form(prompt, task, parent)
     if GAP in text:
         raise RewriteError(f"the new prompt still has {GAP!r}: write that list in its place")
-    if len(prompt) > budget:
-        raise RewriteError(f"the new prompt has {len(prompt)} characters, at most {budget} are allowed")
+    if len(prompt) > max_characters:
+        raise RewriteError(
+            f"the new prompt has {len(prompt)} characters, at most {max_characters} are allowed"
+        )
     if _words(text) == _words(_whole(parent)):
         raise RewriteError("the new prompt is the old one, word for word")
     if found := copied(text, task):
@@ -73,7 +75,7 @@ def _whole(prompt: Prompt) -> str:
 
 
 def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
-    """Refuse a prompt that no longer asks for the answer in its form, in each part that did."""
+    """Reject a prompt that no longer asks for the answer in its form, in each part that did."""
     for piece in _pieces(task):
         if piece not in _whole(prompt):
             raise RewriteError(f"the new prompt does not ask for the answer with {piece!r}")
@@ -84,7 +86,7 @@ def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
 
 
 def _pieces(task: Task) -> list[str]:
-    """Return what the answer format has around the label."""
+    """Return the parts of the answer format around the label."""
     return [piece.strip() for piece in (task.answer_format or "").split(LABEL) if piece.strip()]
 
 

@@ -1,4 +1,4 @@
-"""Lines on the terminal; on GitHub, none of them is taken for a command of the workflow."""
+"""Lines on the terminal; on GitHub, none of them can be taken for a workflow command."""
 
 from __future__ import annotations
 
@@ -11,30 +11,51 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 
-def say(config: pytest.Config, line: str, verbosity: int) -> None:
-    """Show a line at once, whatever is being captured; pytest's own output stays whole."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    if reporter is None or config.get_verbosity() < verbosity:
-        return
-    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-        reporter.ensure_newline()
-        reporter.write_line(harmless(line))
+class Console:
+    """Shows lines while the session runs.
+
+    Args:
+        config: pytest's; None prints, for use without pytest.
+    """
+
+    def __init__(self, config: pytest.Config | None = None) -> None:
+        self._config = config
+
+    def progress(self, line: str) -> None:
+        """Show a line of progress, with -v."""
+        self._write(line, verbosity=1)
+
+    def announce(self, line: str) -> None:
+        """Show a line unless pytest is quiet twice over (-qq): it is about money."""
+        self._write(line, verbosity=-1)
+
+    def _write(self, line: str, verbosity: int) -> None:
+        """Write at once, whatever is being captured; pytest's own output stays whole."""
+        if self._config is None:
+            print(harmless(line))  # noqa: T201 - that is what it is for
+            return
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or self._config.get_verbosity() < verbosity:
+            return
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            reporter.ensure_newline()
+            reporter.write_line(harmless(line))
 
 
 def shielded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines for a terminal; on GitHub, none of them is taken for a command of the workflow."""
+    """Yield lines; on GitHub, between marks that stop it from running commands found in them."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield from lines
         return
-    token = secrets.token_hex(16)  # not known to whoever wrote the texts
+    token = secrets.token_hex(16)  # unknown to the authors of the texts
     yield f"::stop-commands::{token}"
     yield from lines
     yield f"::{token}::"
 
 
 def harmless(line: str) -> str:
-    """Return a line that GitHub does not take for a command of the workflow; elsewhere, as it is."""
+    """Return a line that GitHub does not take for a workflow command; elsewhere, as it is."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return line
     return re.sub(r"^(\s*):", "\\1\u200b:", line).replace("##[", "##\u200b[")

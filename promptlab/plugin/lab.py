@@ -1,52 +1,117 @@
-"""A session's laboratory: what the fixture `lab` gives to a test.
+"""The fixture `lab`: optimizations and evaluations inside a test session, on recorded calls or live.
 
-Each optimization and evaluation is run once in a session, on its recording or live; its figures go to
-the summary, to JUnit and to a page. Of pytest it knows only where lines go.
+Each piece of work is recorded once. It is identified by data, prompt, models and settings; labels are read
+and scored afterwards, so that one recording serves tasks with different extractors.
 """
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import os
+import shlex
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from promptlab.cassettes import archive, snapshots
-from promptlab.cassettes import recorder as cassettes
+import pytest
+
+from promptlab import network
+from promptlab.cassettes import format as files
+from promptlab.cassettes import recorder, snapshots
+from promptlab.cassettes.format import UNKNOWN, Origin
+from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data.task import Task
-from promptlab.errors import PromptlabError, refuse_unknown
-from promptlab.gate import base as pairs
-from promptlab.gate import decide as gate
-from promptlab.models import messages_api as wire
+from promptlab.errors import PromptlabError, reject_unknown
+from promptlab.gate import base, decide, git, ledger
+from promptlab.gate.base import Pair, Place
+from promptlab.gate.git import Commit
 from promptlab.models import prompts
+from promptlab.models.client import ANY_KEY
+from promptlab.models.messages_api import url_of
+from promptlab.models.profiles import ROLES, Profile
+from promptlab.optimizer import loop
 from promptlab.optimizer.history import Iteration, Run
-from promptlab.optimizer.loop import ITERATIONS, evaluate_async, evaluate_some, model_of, most_calls, steps
-from promptlab.plugin.runner import Runner, test_at_work
+from promptlab.optimizer.loop import model_of, synchronous
+from promptlab.plugin import sharing
+from promptlab.plugin.console import Console
+from promptlab.plugin.results import Results
+from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
-from promptlab.records import Example, Prompt
-from promptlab.report import terminal as lines
+from promptlab.records import Example, Model, Prompt
+from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
-from promptlab.scoring.evaluation import MARGIN, Evaluation
+from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
 
 
-def _no_base(why: str) -> None:
-    raise PromptlabError(why)
+@dataclass(frozen=True)
+class Settings:
+    """What a session was started with."""
+
+    root: Path  # holds `cassettes/`
+    profile: Profile  # whose recordings are replayed, or who is asked
+    live_profile: str  # the profile that a plain `pytest --live` would use
+    mode: recorder.Mode
+    pages: Path  # the folder for the HTML reports
+    base: Commit | None = None  # whose prompts are judged against
+    shared: Path | None = None  # the folder that the session's processes share; None with one process
+
+    @property
+    def makes_calls(self) -> bool:
+        """Whether the session makes and records calls."""
+        return self.mode in recorder.RECORDING
+
+    @property
+    def key(self) -> str | None:
+        """The key for the SDK, which wants one on replay too; None leaves it to the SDK."""
+        return None if self.makes_calls else ANY_KEY
 
 
-@dataclass(repr=False)
-class Lab(Runner):
-    """Runs optimizations and evaluations inside a test session.
+class Outcome(NamedTuple):
+    """The result of a piece of work, its sections of the summary, and the pair to be judged."""
 
-    Attributes:
-        skip: ends the test at work, with a reason.
-    """
+    result: Any
+    sections: list[tuple[str, list[str]]]
+    ledger: list[str]
+    pair: Pair | None
 
-    skip: Callable[[str], None] = _no_base
+
+@dataclass
+class _Job:
+    """A piece of work."""
+
+    title: str
+    path: Path  # its recording
+    asked: str  # everything that its requests depend on
+    models: tuple[Model, ...]  # who is asked, the classifier first
+    place: Place | None = None  # of a prompt in a folder
+    done: list[tuple[Task, Run | Evaluation]] = field(default_factory=list)  # read and scored by each task
+    error: Exception | None = None  # what the work raised
+    recorded: set[str] = field(default_factory=set)  # keys of the calls in the recording
+    played: set[str] = field(default_factory=set)  # keys of the calls that were asked for
+
+    def result(self, task: Task) -> Run | Evaluation | None:
+        """Return the result that was read and scored by a task; None where there is none yet."""
+        return next((result for known, result in self.done if known == task), None)
+
+    @property
+    def next_title(self) -> str:
+        """The title of the next result: the work's own, then with a number."""
+        number = 1 + len({id(result) for _, result in self.done})
+        return self.title if number == 1 else f"{self.title} ({number})"
+
+
+class Lab:
+    """Runs optimizations and evaluations inside a test session."""
+
+    def __init__(self, settings: Settings, results: Results, console: Console | None = None) -> None:
+        self._settings, self._results, self._console = settings, results, console or Console()
+        self._jobs: dict[Path, _Job] = {}
 
     def __repr__(self) -> str:
-        """Say what a failed test needs to know of it."""
-        return f"<Lab profile {self.profile.name}, {self.mode}>"
+        return f"<Lab profile {self._settings.profile.name}, {self._settings.mode}>"
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
         """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
@@ -57,35 +122,24 @@ class Lab(Runner):
             settings: those of `promptlab.steps`, above all `iterations`.
 
         Raises:
-            CassetteMiss: a call was never recorded; the message gives the command that does it.
+            CassetteMiss: a call was never recorded; the message gives the command that records it.
         """
         __tracebackhide__ = True
-        refuse_unknown(settings, steps, "lab.optimize")
+        reject_unknown(settings, loop.steps, "lab.optimize")
+        profile = self._settings.profile
+        settings = {"classifier": profile.classifier, "critic": profile.critic} | settings
+        if (prompt := settings.get("prompt")) is not None:
+            settings["prompt"] = prompts.prompt_of(prompt)
         task = self._as_recorded(task, name)
-        settings = {"classifier": self.profile.classifier, "critic": self.profile.critic} | settings
-        took: dict[int, float] = {}
-
-        async def work() -> Run:
-            started = time.monotonic()
-            async for step in steps(task, **settings, api_key=self.key):
-                if isinstance(step, Iteration):
-                    took[step.number] = time.monotonic() - started - sum(took.values())
-                    self.say(f"{task.name}: {lines.iteration(step, settings.get('iterations', ITERATIONS))}")
-                else:
-                    run = step
-            took[0] = time.monotonic() - started
-            if self.makes_calls:
-                snapshots.keep(self.cassette(task, name), task)
-            return run
-
-        def planned(_: cassettes.IndexedCassette) -> str:
-            sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
-            return f"at most {most_calls(task, **sizes):,} calls; {lines.detectable(task)}"
-
-        def describe(run: Run) -> Iterable[str]:
-            return lines.run(run, took)
-
-        return self.once(task, name, settings, work, describe, planned, judge=lambda _: None)
+        same = {key: value for key, value in settings.items() if key not in ("workers", "api_key", *ROLES)}
+        models = tuple(model_of(settings[role]) for role in ROLES)
+        job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, same))
+        if not self._has(job, task):
+            with self._attempt(job, task) as slot:
+                slot.value = slot.value or self._optimize(job, task, settings)
+        run = self._result(job, task)
+        assert isinstance(run, Run)
+        return run
 
     def evaluate(
         self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
@@ -99,53 +153,33 @@ class Lab(Runner):
             prompt: the prompt, or the folder that holds it.
             split: "train", "validation" or "test".
             name: names the recording; by default "evaluate-" and the split.
-            settings: `workers`, or another `classifier`.
+            settings: `workers`, or another `classifier`, a Model or its name.
 
         Raises:
-            CassetteMiss: a call was never recorded; the message gives the command that does it.
+            CassetteMiss: a call was never recorded; the message gives the command that records it.
         """
         __tracebackhide__ = True
-        refuse_unknown(settings, evaluate_async, "lab.evaluate")
+        reject_unknown(settings, loop.evaluate_async, "lab.evaluate")
         name = name or f"evaluate-{split}"
         try:
             scored = prompts.prompt_of(prompt)
         except PromptlabError as error:
-            self.failed.append((f"{task.name}: {name}", str(error)))
+            self._failed(f"{task.name}: {name}", error)
             raise
-        place = None if isinstance(prompt, Prompt) else self._place(task, Path(prompt), name, settings)
-        settings = {"classifier": self.profile.classifier} | settings | {"split": split}
-        model = model_of(settings["classifier"])
-        old: Prompt | None = None
-        old_model, rest = model, tuple[Example, ...]()
-        if self.base and place and self.makes_calls:
-            old, old_model, rest = pairs.missing(task, place, self.base, split)
-
-        async def work() -> Evaluation:
-            result = await evaluate_async(task, scored, **settings, api_key=self.key)
-            if old and rest:  # answers that the base's commit lacks
-                asked = replace(old_model, base_url=model.base_url)
-                await evaluate_some(task, old, rest, classifier=asked, split="base", api_key=self.key)
-            return result
-
-        def planned(cassette: cassettes.IndexedCassette) -> str:
-            asked = [prompts.request(scored, e.text, model) for e in (*task.split(split), *task.canonical)]
-            asked += [prompts.request(old, e.text, old_model) for e in rest] if old else []
-            bodies = [wire.body_of(one) for one in asked]
-            return f"{cassette.missing(bodies):,} calls"
-
-        def describe(result: Evaluation) -> Iterable[str]:
-            notice = task.notice(split)
-            return [*lines.evaluation(result), *([f"note: {notice}"] if notice else [])]
-
-        def judge(result: Evaluation) -> pairs.Pair | None:
-            if place is None or self.base is None:
-                return None
-            return pairs.pair(task, result, f"{task.name}: {name}", place, self.base)
-
-        return self.once(task, name, settings | {"prompt": scored}, work, describe, planned, judge)
+        own = settings.pop("classifier", None)
+        model = model_of(own or self._settings.profile.classifier)
+        job = self._job(task, name, (model,), (split, scored))
+        if not isinstance(prompt, Prompt):
+            job.place = job.place or self._place(job, Path(prompt), model if own else None)
+        if not self._has(job, task):
+            with self._attempt(job, task) as slot:
+                slot.value = slot.value or self._evaluate(job, task, scored, split, settings)
+        result = self._result(job, task)
+        assert isinstance(result, Evaluation)
+        return result
 
     def compare(self, result: Evaluation, *, margin: float = MARGIN) -> Comparison:
-        """Compare what `evaluate` gave with what the base's prompt answered about the same examples.
+        """Compare what `evaluate` returned with what the base's prompt answered about the same examples.
 
         The test is skipped where the session has no `--promptlab-base`.
 
@@ -153,47 +187,269 @@ class Lab(Runner):
             PromptlabError: too little is recorded on both sides, or the base has no such prompt.
         """
         __tracebackhide__ = True
-        if self.base is None:
-            self.skip("there is no base to compare with: give --promptlab-base=origin/main")
-        for pair in self.pairs.values():
+        if self._settings.base is None:
+            pytest.skip("there is no base to compare with: give --promptlab-base=origin/main")
+        for pair in self._results.pairs:
             if pair.whole is result:
-                return gate.compared(pair, margin)
+                return decide.compared(pair, margin)
         raise PromptlabError(
-            f"{result!r} is not what lab.evaluate gave for a prompt's folder, so it has no base"
+            f"{result!r} is not what lab.evaluate returned for a prompt's folder, so it has no base"
         )
 
-    def verify(self, count: int) -> bool:
-        """Ask `count` recorded calls again, chosen by hash; report how many labels changed, write nothing.
+    # -- the work -------------------------------------------------------------------------------
 
-        Returns:
-            Whether they could be asked.
-        """
-        self.announce(f"promptlab: asking {min(count, len(self._answers))} recorded calls again")
-        held, told = ask_again(self._answers, count)
-        self.summary.append(("live-verify", told))
-        return held
+    def _optimize(self, job: _Job, task: Task, settings: dict[str, Any]) -> Outcome:
+        sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
+        calls = f"at most {loop.most_calls(task, **sizes):,} calls; {terminal.detectable(task)}"
+        with self._recording(job, task) as cassette:
+            self._announce(job, calls, cassette)
+            run, seconds = synchronous(self._steps)(task, settings)
+        if self._settings.makes_calls:
+            snapshots.save(job.path, task)
+        return self._outcome(job, task, run, [run.first, run.best], list(terminal.run(run, seconds)))
 
-    def unasked(self) -> list[Path]:
-        """Return the recordings of this profile that no test of the session has opened."""
-        files = archive.recordings(self.root / "cassettes" / self.profile.name)
-        return [path for path in files if path not in self._done]
+    async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
+        """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
+        started, seconds = time.monotonic(), dict[int, float]()
+        iterations = settings.get("iterations", loop.ITERATIONS)
+        async for step in loop.steps(task, **settings | {"api_key": self._settings.key}):
+            if isinstance(step, Iteration):
+                seconds[step.number] = time.monotonic() - started - sum(seconds.values())
+                self._console.progress(f"{task.name}: {terminal.iteration(step, iterations)}")
+            else:
+                run = step
+        return run, seconds | {0: time.monotonic() - started}
 
-    def _place(self, task: Task, folder: Path, name: str, settings: dict[str, Any]) -> pairs.Place:
-        more = [f"--promptlab-base={self.base.name}"] if self.base else []
-        return pairs.Place(
-            root=self.root,
+    def _evaluate(
+        self, job: _Job, task: Task, prompt: Prompt, split: str, settings: dict[str, Any]
+    ) -> Outcome:
+        """Ask about a split and the canonical examples; while recording, also what the base lacks."""
+        (model,) = job.models
+        settings = settings | {"api_key": self._settings.key}
+        old, old_model, rest = None, model, tuple[Example, ...]()
+        if self._settings.base and job.place and self._settings.makes_calls:
+            old, old_model, rest = base.unrecorded(task, job.place, self._settings.base, split)
+        asked = [prompts.request(prompt, e.text, model) for e in (*task.split(split), *task.canonical)]
+        asked += [prompts.request(old, e.text, old_model) for e in rest] if old else []
+        with self._recording(job, task) as cassette:
+            self._announce(job, f"{cassette.missing(asked):,} calls", cassette)
+            result = synchronous(loop.evaluate_async)(task, prompt, classifier=model, split=split, **settings)
+            if old and rest:
+                settings |= {"classifier": replace(old_model, base_url=model.base_url), "split": "base"}
+                synchronous(loop.evaluate_some)(task, old, rest, **settings)
+        return self._evaluated(job, task, result)
+
+    def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
+        notice = task.notice(result.split)
+        lines = [*terminal.evaluation(result), *([f"note: {notice}"] if notice else [])]
+        outcome = self._outcome(job, task, result, [result.prompt] if result.split == "test" else [], lines)
+        if job.place is None or self._settings.base is None:
+            return outcome
+        return outcome._replace(pair=base.pair(task, result, job.next_title, job.place, self._settings.base))
+
+    def _outcome(
+        self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Prompt], lines: list[str]
+    ) -> Outcome:
+        """Write the page of a result and, while calls are made, enter the prompts judged on test."""
+        looks = []
+        if judged:
+            path = self._settings.root / "cassettes" / "ledger.csv"
+            if self._settings.makes_calls:
+                ledger.enter(path, task, judged)
+            looks = [ledger.describe(path, task, judged)]
+        source = terminal.provenance(files.read_header(job.path))
+        page = self._settings.pages / f"{job.next_title.replace(': ', '-')}.html"
+        html.write(page, result, source)
+        section = (job.next_title, [*lines, *looks, source, f"report: {page}"])
+        return Outcome(result, [section], looks, None)
+
+    # -- each piece of work once ----------------------------------------------------------------
+
+    def _job(self, task: Task, name: str, models: tuple[Model, ...], given: object) -> _Job:
+        """Return the work on a recording, new or known; PromptlabError where other work uses it."""
+        served = [replace(model, base_url=None) for model in models]
+        asked = repr((task.data_hash, task.shares, task.split_seed, served, given))
+        path = self._settings.root / "cassettes" / self._settings.profile.name / task.name / f"{name}.jsonl"
+        job = self._jobs.setdefault(path, _Job(f"{task.name}: {name}", path, asked, models))
+        if job.asked != asked:
+            raise PromptlabError(
+                f"{path}: two different runs of task {task.name!r} in one session use this recording: "
+                f"give one of them a name of its own, lab...(..., name='...')"
+            )
+        return job
+
+    def _has(self, job: _Job, task: Task) -> bool:
+        """Say whether the session has a result for a task, or can read one from replies that it has."""
+        if job.error or job.result(task) is not None:
+            return True
+        if not job.done:
+            return False
+        first = job.done[0][1]
+        again = _read_again(task, first)
+        if isinstance(again, Evaluation) and again is not first:
+            self._add(job, task, self._evaluated(job, task, again))
+        elif again is not None:
+            job.done.append((task, again))
+        return again is not None
+
+    @contextlib.contextmanager
+    def _attempt(self, job: _Job, task: Task) -> Iterator[Slot]:
+        """Give one process the turn to do a piece of work; an error is kept for `_result` to raise."""
+        try:
+            with sharing.turn(self._settings.shared, f"{job.path} {job.asked}") as slot:
+                if slot.value and _read_again(task, slot.value.result) is not slot.value.result:
+                    slot.value = None  # this task's extractor reads other labels
+                yield slot
+            self._add(job, task, slot.value)
+        except Exception as error:
+            job.error = error
+            self._failed(job.title, error)
+
+    def _add(self, job: _Job, task: Task, outcome: Outcome) -> None:
+        job.done.append((task, outcome.result))
+        self._results.sections += outcome.sections
+        self._results.ledger += [line for line in outcome.ledger if line not in self._results.ledger]
+        self._results.pairs += [outcome.pair] if outcome.pair else []
+
+    def _failed(self, title: str, error: Exception) -> None:
+        self._results.failures.append(decide.failure(title, error, self._settings.root))
+
+    def _result(self, job: _Job, task: Task) -> Run | Evaluation:
+        """Return the result for a task, or raise what the work raised, without the library's frames."""
+        __tracebackhide__ = True
+        if isinstance(job.error, PromptlabError):
+            raise job.error.with_traceback(None) from None  # the message says it all
+        if job.error:
+            raise job.error
+        result = job.result(task)
+        assert result is not None
+        title = job.title.replace(": ", ".")
+        self._results.figures |= {
+            f"{title}.{name}": value for name, value in terminal.figures(result).items()
+        }
+        return result
+
+    # -- recordings -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _recording(self, job: _Job, task: Task) -> Iterator[IndexedCassette]:
+        """Open the recording of a piece of work, with the network closed."""
+        # What was just recorded is not paid again, for a task that reads other labels.
+        mode = "changed" if self._settings.mode == "live" and job.done else self._settings.mode
+        opened = recorder.use(
+            job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
+        )
+        close = network.only_to if self._settings.makes_calls else network.not_even_to
+        with close(current_test(), [url_of(model) for model in job.models]), opened as cassette:
+            try:
+                yield cassette
+            finally:
+                if cassette.notes:
+                    notes = [f"note: {note}" for note in cassette.notes]
+                    self._results.sections.append((job.title, notes))
+        job.recorded, job.played = set(cassette.recording.calls), job.played | cassette.played
+
+    def _announce(self, job: _Job, calls: str, cassette: IndexedCassette) -> None:
+        """Say how many calls will be made, before they are."""
+        if self._settings.makes_calls:
+            self._console.announce(f"promptlab: {job.title}: {terminal.resumed(calls, cassette.resumed)}")
+
+    def _command(self, *more: str) -> str:
+        """Return the command that records what the current test needs."""
+        profile = self._settings.profile.name
+        option = [] if profile == self._settings.live_profile else [f"--promptlab-profile={profile}"]
+        return shlex.join(["pytest", "--live-changed", *option, *more, current_test()])
+
+    def _place(self, job: _Job, folder: Path, classifier: Model | None) -> Place:
+        commit = self._settings.base
+        more = [f"--promptlab-base={commit.name}"] if commit else []
+        return Place(
+            root=self._settings.root,
             folder=folder,
-            cassette=self.cassette(task, name),
-            profile=self.profile,
-            classifier=model_of(settings["classifier"]) if "classifier" in settings else None,
-            record_with=self.command(*more),
-            test=test_at_work(),
+            cassette=job.path,
+            profile=self._settings.profile,
+            classifier=classifier,
+            record_with=self._command(*more),
+            test=current_test(),
         )
+
+    def _origin(self, job: _Job, task: Task) -> Origin:
+        """Say for whom calls are recorded; paths are relative to the project, or names alone."""
+        if not self._settings.makes_calls:
+            return UNKNOWN
+        sources = dict.fromkeys(e.source.file for e in task.examples if e.source)
+        return Origin(
+            by=os.environ.get("GITHUB_ACTOR") or git.author(self._settings.root) or getpass.getuser(),
+            test=current_test(),
+            prompt=self._relative(job.place.folder) if job.place else "",
+            data=tuple(self._relative(Path(name)) for name in sources),
+        )
+
+    def _relative(self, path: Path) -> str:
+        root = self._settings.root.resolve()
+        found = path.resolve()
+        return found.relative_to(root).as_posix() if found.is_relative_to(root) else path.name
 
     def _as_recorded(self, task: Task, name: str) -> Task:
-        """Return the task with the examples its optimization was recorded on."""
-        recorded = task if self.makes_calls else snapshots.as_recorded(self.cassette(task, name), task)
-        if recorded.data_hash != task.data_hash and self.cassette(task, name) not in self._done:
-            told = f"recorded on older data; {self.command()} records it anew"
-            self.summary.append((f"{task.name}: {name}", [told]))
+        """Return the task with the examples that its optimization was recorded on."""
+        if self._settings.makes_calls:
+            return task
+        folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
+        recorded = snapshots.as_recorded(folder / f"{name}.jsonl", task)
+        if recorded.data_hash != task.data_hash and folder / f"{name}.jsonl" not in self._jobs:
+            note = f"recorded on older data; {self._command()} records it again"
+            self._results.sections.append((f"{task.name}: {name}", [note]))
         return recorded
+
+
+def current_test() -> str:
+    """Return the id of the current test, which pytest keeps in the environment."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "a test").rsplit(" (", 1)[0]
+
+
+def _read_again(task: Task, result: Run | Evaluation) -> Run | Evaluation | None:
+    """Read a result's replies as a task does: the same result where nothing changes, another evaluation.
+
+    None for a run that would take another course.
+    """
+    if isinstance(result, Run):
+        return result if all(_read_again(task, one) is one for one in result.evaluations) else None
+    rows, canonical = (
+        tuple(predict(task, row.example, row.reply, result.prompt.reply_prefix) for row in some)
+        for some in (result.rows, result.canonical_rows)
+    )
+    again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
+    again = replace(again, canonical_rows=canonical)
+    return result if again == result else again
+
+
+# -- the end of the session ---------------------------------------------------------------------
+
+
+def finish(lab: Lab, *, prune: bool) -> None:
+    """Report the recorded calls that were not asked for, and remove them where `prune` says so."""
+    settings, results = lab._settings, lab._results
+    for job in lab._jobs.values():
+        orphans = len(job.recorded - job.played)
+        if settings.makes_calls or settings.base or job.error or not orphans:  # some may be the base's
+            continue
+        results.sections.append((job.title, [terminal.orphans(orphans, pruned=prune)]))
+        if prune:
+            files.write(job.path, files.without(files.read(job.path), job.recorded - job.played))
+    if prune:
+        found = files.recordings(settings.root / "cassettes" / settings.profile.name)
+        told = [
+            f"{path}: kept, though no test of this session opened it; if none does, delete it"
+            for path in found
+            if path not in lab._jobs
+        ]
+        results.sections.append(("prune", told or ["every recording was opened by a test"]))
+
+
+def verify(lab: Lab, count: int) -> bool:
+    """Ask `count` recorded requests again and report how many labels changed; whether they could be asked."""
+    done = [(task, job.models[0], result) for job in lab._jobs.values() for task, result in job.done]
+    lab._console.announce(f"promptlab: asking {count} recorded calls again")
+    held, lines = ask_again(done, count)
+    lab._results.sections.append(("live-verify", lines))
+    return held

@@ -1,4 +1,4 @@
-"""The options of the pytest plugin, and what they ask for; nothing but pytest is imported here."""
+"""The options of the pytest plugin, and what they mean; nothing but pytest is imported here."""
 
 from __future__ import annotations
 
@@ -11,23 +11,40 @@ if TYPE_CHECKING:
     from promptlab.gate.git import Commit
     from promptlab.models.profiles import Profile
 
-#: Options that make calls: what follows "--" or "--promptlab-", where they are kept, their meaning.
+#: Options that make calls; each has a short name too, "--live" for "--promptlab-live".
 LIVE: dict[str, dict[str, Any]] = {
-    "live": {
-        "action": "store_true",
-        "default": False,
-        "help": "Make the calls of `lab` and record them.",
-    },
+    "live": {"action": "store_true", "help": "Make the calls of `lab` and record them."},
     "live-changed": {
         "action": "store_true",
-        "default": False,
         "help": "Make only the calls that are not recorded, and record them.",
     },
     "live-verify": {
         "type": int,
-        "default": None,
         "metavar": "K",
         "help": "Ask K recorded calls again, write nothing, and say how many labels changed.",
+    },
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "profile": {
+        "metavar": "NAME",
+        "help": "Use this profile of [tool.promptlab] instead of the one that it names.",
+    },
+    "report": {
+        "default": ".promptlab",
+        "metavar": "DIR",
+        "help": "Write the HTML reports into this folder (default: .promptlab).",
+    },
+    "base": {
+        "metavar": "COMMIT",
+        "help": "Judge each prompt folder that is evaluated against the one in this commit, such as origin/main.",
+    },
+    "strict": {
+        "action": "store_true",
+        "help": "With --promptlab-base, fail unless each prompt is shown to be no worse.",
+    },
+    "prune": {
+        "action": "store_true",
+        "help": "Remove the recorded calls that the tests of this session do not ask for.",
     },
 }
 
@@ -35,38 +52,8 @@ LIVE: dict[str, dict[str, Any]] = {
 def add(parser: pytest.Parser) -> None:
     """Add the options, each under a name that no other plugin has."""
     group = parser.getgroup("promptlab", "promptlab: prompts of text classifiers")
-    for name, settings in LIVE.items():
+    for name, settings in (LIVE | OTHERS).items():
         group.addoption(f"--promptlab-{name}", dest=dest(name), **settings)
-    group.addoption(
-        "--promptlab-profile",
-        default=None,
-        metavar="NAME",
-        help="Use this profile of [tool.promptlab] instead of the one that it names.",
-    )
-    group.addoption(
-        "--promptlab-report",
-        default=".promptlab",
-        metavar="DIR",
-        help="Write the HTML reports into this folder (default: .promptlab).",
-    )
-    group.addoption(
-        "--promptlab-base",
-        default=None,
-        metavar="COMMIT",
-        help="Judge each prompt folder that is evaluated against the one in this commit, such as origin/main.",
-    )
-    group.addoption(
-        "--promptlab-strict",
-        action="store_true",
-        default=False,
-        help="With --promptlab-base, fail unless each prompt is shown to be no worse.",
-    )
-    group.addoption(
-        "--promptlab-prune",
-        action="store_true",
-        default=False,
-        help="Drop the recorded calls that the tests of this session do not ask for.",
-    )
     parser.addini(
         "promptlab_block_network",
         default="lab",
@@ -75,31 +62,55 @@ def add(parser: pytest.Parser) -> None:
 
 
 def add_short_names(parser: pytest.Parser) -> None:
-    """Add `--live` and its kin; where another plugin has one of them, it stays theirs."""
-    groups = [*parser._groups, parser._anonymous]  # pytest has no public list of options
-    taken = {name for group in groups for option in group.options for name in option.names()}
+    """Add `--live` and the like, unless another plugin has added an option of that name."""
     for name, settings in LIVE.items():
-        if f"--{name}" not in taken:
+        if not _known(parser, f"--{name}"):
             short = settings | {"help": f"Short for --promptlab-{name}."}
             parser.getgroup("promptlab").addoption(f"--{name}", dest=dest(name), **short)
 
 
+def _known(parser: pytest.Parser, option: str) -> bool:
+    try:
+        return option not in parser.parse_known_and_unknown_args([option])[1]
+    except pytest.UsageError:  # it is known, and wants a value
+        return True
+
+
 def dest(name: str) -> str:
-    """Return where the value of an option is kept."""
-    return "promptlab_" + name.removeprefix("promptlab-").replace("-", "_")
+    """Return the attribute of an option's value."""
+    return f"promptlab_{name.replace('-', '_')}"
+
+
+def check(config: pytest.Config) -> None:
+    """Raise UsageError for options that exclude one another or make no sense."""
+    given = [f"--{name}" for name in LIVE if config.getoption(dest(name)) not in (False, None)]
+    given += ["--promptlab-prune"] if config.getoption("promptlab_prune") else []
+    if len(given) > 1:
+        raise pytest.UsageError(f"{' and '.join(given)} exclude one another: leave out all but one")
+    if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
+        raise pytest.UsageError(f"{given[0]} takes one process: leave out -n of pytest-xdist, or add -n0")
+    count = config.getoption("promptlab_live_verify")
+    if count is not None and count < 1:
+        raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
+
+
+def closes_network(config: pytest.Config) -> bool:
+    """Say whether the network is closed to all tests of the session."""
+    wanted = config.getini("promptlab_block_network")
+    if wanted not in ("lab", "session"):
+        raise pytest.UsageError(f"promptlab_block_network is {wanted!r}, expected 'lab' or 'session'")
+    return wanted == "session" and not makes_calls(config)
 
 
 def mode(config: pytest.Config) -> Mode:
     """Return what the session does about calls."""
-    if config.getoption("promptlab_prune"):
-        return "prune"
     if config.getoption("promptlab_live"):
         return "live"
     return "changed" if config.getoption("promptlab_live_changed") else "replay"
 
 
 def makes_calls(config: pytest.Config) -> bool:
-    """Say whether the session reaches a server."""
+    """Say whether the session makes calls."""
     return mode(config) in ("live", "changed") or config.getoption("promptlab_live_verify") is not None
 
 
@@ -136,3 +147,20 @@ def base(config: pytest.Config) -> Commit | None:
         return commit(config.rootpath, name)
     except BaseError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def describe(config: pytest.Config) -> str:
+    """Say in a line who answered the calls that are replayed, or who will be asked."""
+    from promptlab.cassettes import format as files
+    from promptlab.errors import PromptlabError
+    from promptlab.models.messages_api import url_of
+
+    try:
+        used = profile(config)
+    except PromptlabError as error:
+        return f"promptlab: {error}"
+    who = files.describe(config.rootpath / "cassettes" / used.name)
+    if makes_calls(config):
+        asked = {f"{model.name} at {url_of(model)}" for model in (used.classifier, used.critic)}
+        who = f"asks {' and '.join(sorted(asked))}"
+    return f"promptlab: profile {used.name}, {who}"

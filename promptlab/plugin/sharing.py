@@ -1,35 +1,42 @@
-"""Work that several processes of one session need is done by one of them: pytest-xdist's workers."""
+"""Work that several processes of one session need is done by one of them: the workers of pytest-xdist."""
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-T = TypeVar("T")
+import filelock
 
 
-def once(folder: Path | None, name: str, work: Callable[[], T]) -> tuple[T, bool]:
-    """Return what the work gives, and whether it was done here; other processes wait and take it over.
+@dataclass
+class Slot:
+    """The result of a piece of work; None until one of the processes has done it."""
 
-    What it raises is not shared: each process that asks raises its own.
+    value: Any = None
+
+
+@contextlib.contextmanager
+def turn(folder: Path | None, name: str) -> Iterator[Slot]:
+    """Take turns at a piece of work: whoever finds the slot empty does it and fills the slot.
+
+    What the block raises is not shared: each process that needs the work raises its own.
 
     Args:
-        folder: private to the session, since what stands there is trusted; None where it has one process.
-        name: names the work.
-        work: done unless another process has.
+        folder: private to the session, since its files are trusted; None where there is one process.
+        name: identifies the work.
     """
     if folder is None:
-        return work(), True
+        yield Slot()
+        return
     path = folder / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            known: T = pickle.loads(path.read_bytes())  # noqa: S301 - written below, in a private folder
-            return known, False
-        done = work()
-        path.write_bytes(pickle.dumps(done))
-        return done, True
+    with filelock.FileLock(path.with_suffix(".lock")):
+        slot = Slot(pickle.loads(path.read_bytes()) if path.exists() else None)  # noqa: S301 - written below
+        empty = slot.value is None
+        yield slot
+        if empty and slot.value is not None:
+            path.write_bytes(pickle.dumps(slot.value))

@@ -1,23 +1,21 @@
-"""Whether recorded answers still stand: some are asked again, and nothing is written."""
+"""Whether recorded answers still hold: some requests are made again, and nothing is written."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from promptlab.cassettes.entries import key_of
+from promptlab.cassettes.format import message_key
 from promptlab.data.sampling import rank
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
-from promptlab.models import client as models
-from promptlab.models import messages_api as wire
 from promptlab.models import prompts
+from promptlab.models.client import Client
 from promptlab.optimizer.history import Run
 from promptlab.records import Model, Prediction, Prompt, Request
-from promptlab.scoring.evaluation import Evaluation
+from promptlab.scoring.evaluation import Evaluation, predict
 from promptlab.scoring.intervals import wilson
-from promptlab.scoring.metrics import predict
 
 
 @dataclass(frozen=True)
@@ -30,53 +28,39 @@ class Answer:
     prediction: Prediction
 
 
-def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> dict[str, Answer]:
-    """Collect the classifier's answers of a run or an evaluation, by the key of the request."""
-    found = {}
-    for result in _evaluations(outcome):
-        for row in (*result.rows, *result.clear_cut):
+def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterator[tuple[str, Answer]]:
+    """Yield the classifier's answers of a run or an evaluation, each with the key of its request."""
+    for result in [outcome] if isinstance(outcome, Evaluation) else outcome.evaluations:
+        for row in (*result.rows, *result.canonical_rows):
             request = prompts.request(result.prompt, row.example.text, classifier)
-            found[key_of("POST", "/v1/messages", wire.body_of(request))] = Answer(
-                task, result.prompt, request, row
-            )
-    return found
+            yield message_key(request), Answer(task, result.prompt, request, row)
 
 
-def _evaluations(outcome: Run | Evaluation) -> Iterator[Evaluation]:
-    if isinstance(outcome, Evaluation):
-        yield outcome
-        return
-    for step in outcome.history:
-        for trial in (step.parent, step.candidate):
-            if trial:
-                yield from filter(None, (trial.minibatch, trial.validation))
-    yield from (outcome.test_first, outcome.test)
+def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: int) -> tuple[bool, list[str]]:
+    """Ask `count` recorded requests again, chosen by hash, and say how many labels changed.
 
-
-def ask_again(recorded: Mapping[str, Answer], count: int) -> tuple[bool, list[str]]:
-    """Do as `verify`; return whether the calls could be made, and the lines or why not."""
+    Returns:
+        Whether the calls could be made, and lines: the figure with its interval and each label that
+        changed, or why they could not.
+    """
+    recorded = {key: answer for one in outcomes for key, answer in answers(*one)}
     try:
-        return True, asyncio.run(verify(recorded, count))
+        return True, asyncio.run(_verify(recorded, count))
     except PromptlabError as error:
         return False, [f"not verified: {error}"]
 
 
-async def verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
-    """Ask `count` recorded calls again, chosen by hash, and say how many labels changed.
-
-    Returns:
-        Lines: the figure with its interval, then each label that changed.
-    """
+async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
     chosen = [recorded[key] for key in sorted(recorded, key=lambda key: rank(0, key))[:count]]
-    async with models.Client() as client:
+    async with Client() as client:
         asked = ((one.request, f"example {one.prediction.example.id!r}") for one in chosen)
         replies = await client.ask_all(asked)
     changed = []
     for one, reply in zip(chosen, replies, strict=True):
         old, new = one.prediction, predict(one.task, one.prediction.example, reply, one.prompt.reply_prefix)
         if new.label != old.label:
-            said = f"{old.label or old.missing} -> {new.label or new.missing}"
-            changed.append(f"  {one.task.name}, prompt {one.prompt.id}, example {old.example.id}: {said}")
+            change = f"{old.label or old.missing} -> {new.label or new.missing}"
+            changed.append(f"  {one.task.name}, prompt {one.prompt.id}, example {old.example.id}: {change}")
     if not chosen:
         return ["no recorded answers were replayed, so none was asked again"]
     share = len(changed) / len(chosen)

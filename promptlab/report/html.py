@@ -5,13 +5,15 @@ Model text is hostile input: the templates escape all they show, and the page ru
 
 from __future__ import annotations
 
+import difflib
 import functools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptlab.optimizer.history import Run
 from promptlab.report.terminal import conclusion
-from promptlab.report.words import diff
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
 
@@ -27,7 +29,7 @@ def render(result: Run | Evaluation, provenance: str) -> str:
 
 
 def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
-    """Write the page of a run or an evaluation, into a folder that git leaves alone."""
+    """Write the page of a run or an evaluation, into a folder that git ignores."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n")
     path.write_text(masked(render(result, provenance)), encoding="utf-8", errors="replace")
@@ -47,3 +49,16 @@ def _templates() -> jinja2.Environment:
     environment.filters.update(diff=diff, conclusion=conclusion)
     environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
     return environment
+
+
+def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Yield the words of two texts as ("same" | "removed" | "added", text), in reading order."""
+    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (old, new))
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield "same", "".join(a[i:j])
+            continue
+        if i < j:
+            yield "removed", "".join(a[i:j])
+        if k < m:
+            yield "added", "".join(b[k:m])

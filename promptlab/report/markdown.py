@@ -1,25 +1,22 @@
-"""What GitHub shows of a pull request: Markdown for the job's summary and for one comment.
+"""Markdown for GitHub: the summary of a job, and one comment on a pull request.
 
 Texts of models, prompts and data are hostile input: they become entities, so that none of them opens
-a tag, leaves its cell, makes a link or calls for a person.
+a tag, leaves its cell, makes a link or mentions a person.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from types import MappingProxyType
+import re
+from collections.abc import Iterator, Sequence
 
 from promptlab.errors import shorten
-from promptlab.gate.decide import Ruling
-from promptlab.records import Prompt
-from promptlab.report.literals import literal, unlinked, with_command
+from promptlab.gate.decide import Decision, Failure, Line
+from promptlab.models.prompts import PARTS
+from promptlab.report.html import diff
 from promptlab.report.terminal import provenance
-from promptlab.report.words import diff
 from promptlab.scoring.comparison import Flip
 from promptlab.scoring.evaluation import Evaluation
-from promptlab.scoring.paired import Difference
 from promptlab.secrets import masked
 
 MARKER = "<!-- promptlab: prompts against their base -->"  # by it the comment is found and updated
@@ -41,28 +38,44 @@ SIGNS = {
 
 
 def document(
-    rulings: Sequence[Ruling],
-    failed: Mapping[str, str] = MappingProxyType({}),
+    decisions: Sequence[Decision],
+    failures: Sequence[Failure] = (),
     ledger: Sequence[str] = (),
     limit: int = LIMIT,
 ) -> str:
-    """Return the whole text, `limit` bytes of UTF-8 at most: verdicts first, what takes room last.
+    """Return the whole text, `limit` bytes of UTF-8 at most: verdicts first, the longest parts last.
 
-    Args:
-        rulings: the prompts that were judged.
-        failed: what could not be evaluated, by title: why.
-        ledger: lines about how often test splits were looked at.
-        limit: bytes.
+    `failures` are the evaluations that could not be made, `ledger` says how often test splits were looked at.
     """
     titles = [
-        f"❌ {literal(title)}: **not evaluated**: {with_command(why[:WHY])}" for title, why in failed.items()
+        f"❌ {literal(title)}: **not evaluated**: {_with_command(Line(why.text[:WHY], why.command[:WHY]))}"
+        for title, why in failures
     ]
-    titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in rulings]
-    head = "\n".join([MARKER, f"## promptlab: {_headline(rulings, failed)}", "", *_listed(titles, limit)])
+    titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in decisions]
+    head = "\n".join([MARKER, f"## promptlab: {_headline(decisions, failures)}", "", *_listed(titles, limit)])
     foot = "\n".join(["", *(f"- {literal(line)}" for line in ledger)])
-    each = (limit - _size(head) - _size(foot)) // max(1, len(rulings))
-    sections = [_section(one, each) for one in rulings] if each > SHORTEST else []
-    return masked("\n".join([head, *sections, foot if sections or not rulings else ""]) + "\n")
+    each = (limit - _size(head) - _size(foot)) // max(1, len(decisions))
+    sections = [_section(one, each) for one in decisions] if each > SHORTEST else []
+    return masked("\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n")
+
+
+#: What Markdown may take for more than text: in a line, at its start, and in addresses.
+MEANT = r"[&<>|`*_~\[\]\\#@!$^{}]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\."
+
+
+def literal(text: str) -> str:
+    """Write a text on one line, so that Markdown and GitHub take it for nothing but text."""
+    shown = unlinked(" ".join(text.split()))
+    return re.sub(MEANT, lambda sign: f"&#{ord(sign[0])};", shown)
+
+
+def unlinked(text: str) -> str:
+    """Break what GitHub would turn into a link to a person or a thread."""
+    return re.sub(r"(@|#(?=\d)|(?i:gh-)(?=\d))", "\\1\u200b", text)
+
+
+def _with_command(line: Line) -> str:
+    return literal(line.text) + (f" <code>{literal(line.command)}</code>" if line.command else "")
 
 
 def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
@@ -76,41 +89,38 @@ def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
         yield f"- {title}"
 
 
-def _headline(rulings: Sequence[Ruling], broken: Mapping[str, str]) -> str:
-    failed = sum(one.failed for one in rulings) + len(broken)
+def _headline(decisions: Sequence[Decision], failures: Sequence[Failure]) -> str:
+    failed = sum(one.failed for one in decisions) + len(failures)
     if failed:
-        return f"{failed} of {len(rulings) + len(broken)} evaluations fail"
-    if not rulings:
+        return f"{failed} of {len(decisions) + len(failures)} evaluations fail"
+    if not decisions:
         return "no prompt was judged"
-    counted = {name: sum(one.verdict == name for one in rulings) for name in SIGNS}
+    counted = {name: sum(one.verdict == name for one in decisions) for name in SIGNS}
     return ", ".join(f"{count} {name}" for name, count in counted.items() if count)
 
 
-def _sign(ruling: Ruling) -> str:
-    if ruling.verdict == "unchanged" and ruling.pair.notes:
+def _sign(decision: Decision) -> str:
+    if decision.verdict == "unchanged" and (decision.pair.changes or decision.pair.unreadable):
         return "⚠️"  # what was changed with it may matter more
-    return "❌" if ruling.failed else SIGNS[ruling.verdict]
+    return "❌" if decision.failed else SIGNS[decision.verdict]
 
 
-def _section(one: Ruling, room: int) -> str:
-    """Return what is said of one ruling in so many bytes: figures, then the prompt, then as many flips as fit."""
-    blocks = [
-        "",
-        f"### {_sign(one)} {literal(one.pair.title)}: {one.verdict}",
-        "",
-        *_told(one),
-        *_figures(one),
-    ]
-    text = "\n".join(blocks)
+def _section(one: Decision, room: int) -> str:
+    """Return the section on one prompt in so many bytes: figures, then the prompt, then as many flips as fit."""
+    title = f"### {_sign(one)} {literal(one.pair.title)}: {one.verdict}"
+    lines = (f"- {_with_command(line)}" for line in one.lines)
+    text = "\n".join(["", title, "", *lines, "", *_figures(one)])
     if _size(text) > room:
         return ""  # the list at the top has its verdict
-    for block in (_words(one), _flips(one, room - _size(text) - PART - 500), _from(one)):
+    base, new = (literal(provenance(header)) for header in one.pair.provenance)
+    answered = f"\n<sub>base: {base}; new: {new}</sub>\n"
+    for block in (_words(one), _flips(one, room - _size(text) - PART - 500), answered):
         if _size(text) + _size(block) < room:
             text += block
     return text
 
 
-def _figures(one: Ruling) -> Iterator[str]:
+def _figures(one: Decision) -> Iterator[str]:
     """Yield the table: a row a figure, base beside new, and the change of the one that is judged."""
     found = one.comparison
     if found is None or not (found.difference or found.flips):
@@ -118,7 +128,9 @@ def _figures(one: Ruling) -> Iterator[str]:
         yield f"| | prompt {one.pair.whole.prompt.id} (95%) |\n|---|---:|"
     else:
         sides = [found.base, found.new]
-        change = _change(found.difference) if found.difference else ""
+        change = ""
+        if by := found.difference:
+            change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
         beyond = f" ({100 * (1 - found.confidence):.2g}% beyond each end)" if change else ""
         judged = found.new.primary_name if found.difference and found.difference.bootstrap else "accuracy"
         yield f"| | base {found.base.prompt.id} (95%) | new {found.new.prompt.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
@@ -128,12 +140,8 @@ def _figures(one: Ruling) -> Iterator[str]:
     yield f"\nAsked of the new prompt: {_asked(one.pair.whole)}\n"
 
 
-def _change(found: Difference) -> str:
-    return f"**{found.point:+.3f}** ({found.low:+.3f} to {found.high:+.3f})"
-
-
 def _asked(result: Evaluation) -> str:
-    rows = {row.example.id: row.reply for row in (*result.rows, *result.clear_cut)}.values()
+    rows = {row.example.id: row.reply for row in (*result.rows, *result.canonical_rows)}.values()
     read, written = sum(one.input_tokens for one in rows), sum(one.output_tokens for one in rows)
     return f"{len(rows):,} calls, {read:,} tokens read, {written:,} written, {result.tokens_per_call:,.0f} per call"
 
@@ -149,31 +157,20 @@ def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
     for reason in first.missing:
         if any(one.missing[reason] for one in sides):
             yield f"of these {reason}", *(f"{one.missing[reason]:.3f}" for one in sides)
-    if all(one.clear_cut for one in sides):
-        yield (
-            "canonical right",
-            *(f"{sum(row.correct for row in one.clear_cut)} of {len(one.clear_cut)}" for one in sides),
-        )
+    if all(one.canonical_rows for one in sides):
+        right = [[row.correct for row in one.canonical_rows] for one in sides]
+        yield "canonical right", *(f"{sum(each)} of {len(each)}" for each in right)
     for number, label in enumerate(first.labels[:MOST_LABELS]):
-        yield f"F1 of {label}", *(_f1(one, number) for one in sides)
+        f1s = ((one.intervals.labels[number].f1, one.scores.labels[number].f1) for one in sides)
+        yield f"F1 of {label}", *(interval.around(f1) for interval, f1 in f1s)
 
 
-def _f1(result: Evaluation, number: int) -> str:
-    return result.intervals.labels[number].f1.around(result.scores.labels[number].f1)
-
-
-def _told(one: Ruling) -> Iterator[str]:
-    """Yield the explanation, a line of the terminal's text each."""
-    yield from (f"- {with_command(line.strip())}" for line in one.explained.splitlines())
-    yield ""
-
-
-def _words(one: Ruling) -> str:
+def _words(one: Decision) -> str:
     """Return the prompt's difference word by word, folded open; nothing where it is the same."""
     if one.comparison is None or one.comparison.base.prompt == one.comparison.new.prompt:
         return ""
     old, new = one.comparison.base.prompt, one.comparison.new.prompt
-    parts = [name for name in _parts() if getattr(old, name) != getattr(new, name)]
+    parts = [name for name in PARTS if getattr(old, name) != getattr(new, name)]
     shown = "\n".join(
         f"<b>{name}.md</b>\n{_marked(getattr(old, name), getattr(new, name))}" for name in parts
     )
@@ -187,7 +184,7 @@ def _marked(old: str, new: str) -> str:
     return "".join(tags[kind].format(unlinked(html.escape(text))) for kind, text in diff(old, new))
 
 
-def _flips(one: Ruling, room: int) -> str:
+def _flips(one: Decision, room: int) -> str:
     """Return the answers that changed between right and wrong, folded; as many as there is room for."""
     flips = one.comparison.flips if one.comparison else ()
     if not flips or one.comparison is None:
@@ -207,25 +204,12 @@ def _flips(one: Ruling, room: int) -> str:
 
 
 def _row(flip: Flip) -> str:
-    label, base, new = (
-        literal(shorten(one)[1:-1]) for one in (flip.example.label, flip.base.answer, flip.new.answer)
-    )
-    text, reply = (literal(_cut(one)) for one in (flip.example.text, flip.new.reply.text))
+    answers = (flip.example.label, flip.base.answer, flip.new.answer)
+    label, base, new = (literal(shorten(one)[1:-1]) for one in answers)
+    texts = (flip.example.text, flip.new.reply.text)
+    text, reply = (literal(one if len(one) <= CUT else f"{one[: CUT - 1]}…") for one in texts)
     sign = "fixed" if flip.fixed else "**broken**"
     return f"| {sign} | {literal(flip.example.id)} | {text} | {label} | {base} | {new} | {reply} |\n"
-
-
-def _from(one: Ruling) -> str:
-    base, new = (literal(provenance(header)) for header in one.pair.provenance)
-    return f"\n<sub>base: {base}; new: {new}</sub>\n"
-
-
-def _parts() -> tuple[str, ...]:
-    return tuple(part.name for part in fields(Prompt))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CUT else text[: CUT - 1] + "…"
 
 
 def _size(text: str) -> int:

@@ -1,18 +1,16 @@
-"""Lines for a terminal: an iteration as it ends, the table of a run, an evaluation.
-
-Each function returns plain text, so that it can be read without a terminal.
-"""
+"""Lines for a terminal: an iteration as it ends, the table of a run, an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from promptlab.data.task import Task
-from promptlab.optimizer.history import Iteration, Run, Trial
-from promptlab.records import Tally
+from promptlab.optimizer.history import Candidate, Iteration, Run
+from promptlab.records import Usage
+from promptlab.scoring.comparison import detectable as detectable_difference
 from promptlab.scoring.evaluation import Evaluation
-from promptlab.scoring.power import detectable as detectable_difference
 
 
 def iteration(step: Iteration, of: int) -> str:
@@ -21,26 +19,24 @@ def iteration(step: Iteration, of: int) -> str:
     name = old.minibatch.primary_name
     minibatch = f"{_f1(old.minibatch)} -> {_f1(new.minibatch if new else None)}"
     validation = f"{_f1(old.validation)} -> {_f1(new.validation if new else None)}"
-    spent = f"{step.spent.calls} calls  {step.spent.input_tokens + step.spent.output_tokens:,} tokens"
+    spent = f"{step.usage.calls} calls  {step.usage.input_tokens + step.usage.output_tokens:,} tokens"
     return (
         f"iteration {step.number}/{of}  {name}: minibatch {minibatch}  validation {validation}  "
-        f"{_fate(step)}  {spent}"
+        f"{_outcome(step)}  {spent}"
     )
 
 
 def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
-    """Yield the table of a run, prompt by prompt, the examples, and what test says.
+    """Yield the table of a run, prompt by prompt, the examples, and the results on test.
 
-    Args:
-        run: the finished run.
-        seconds: how long each iteration took this time, by its number; under 0, the whole run.
+    `seconds` is how long each iteration took this time, by its number; under 0, the whole run.
     """
     yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds)])
     yield ""
     yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
     yield ""
     splits = ((split, *map(str, of.values())) for split, of in run.counts.items())
-    yield from _aligned("<" + ">" * len(run.test.scores.labels), [("examples", *_labels(run.test)), *splits])
+    yield from _aligned("<" + ">" * len(run.test.labels), [("examples", *run.test.labels), *splits])
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
         yield from evaluation(result)
@@ -54,7 +50,7 @@ def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
 
 
 def conclusion(run: Run) -> str:
-    """Say in a sentence what came of a run."""
+    """Say in a sentence what a run has shown."""
     if run.best == run.first:
         return "the critic found no better prompt: the best is the first"
     name, first, best = run.test.primary_name, run.test_first.primary, run.test.primary
@@ -70,11 +66,9 @@ def detectable(task: Task, split: str = "test") -> str:
     """Say what difference between two prompts a split can show."""
     share = 0.15  # of the answers: what a rewritten prompt commonly flips
     least = detectable_difference(task, discordance=share, split=split)
-    shows = (
-        "is too small to show any difference"
-        if least is None
-        else f"shows a difference of {least:.2f} four times in five"
-    )
+    shows = "is too small to show any difference"
+    if least is not None:
+        shows = f"shows a difference of {least:.2f} four times in five"
     return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
@@ -89,30 +83,26 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     reasons = [f"{reason} {share:.3f}" for reason, share in result.missing.items() if share]
     if reasons:
         yield f"  without a label: {', '.join(reasons)}"
-    if result.clear_cut:
-        wrong = [row.example.id for row in result.clear_cut if not row.correct]
+    if result.canonical_rows:
+        wrong = [row.example.id for row in result.canonical_rows if not row.correct]
         named = f"; wrong: {', '.join(wrong)}" if wrong else ""
-        yield f"  canonical: {len(result.clear_cut) - len(wrong)} of {len(result.clear_cut)} right{named}"
+        yield f"  canonical: {len(result.canonical_rows) - len(wrong)} of {len(result.canonical_rows)} right{named}"
     rows = [("", "precision", "recall", "F1", "support")]
     for one, ends in zip(scores.labels, off.labels, strict=True):
-        figures = (
-            ends.precision.around(one.precision),
-            ends.recall.around(one.recall),
-            ends.f1.around(one.f1),
-        )
+        figures = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))
         rows.append((f"  {one.label}", *figures, str(one.support)))
     yield from _aligned("<<<<>", rows)
 
 
 def resumed(planned: str, kept: int) -> str:
-    """Say what calls will be made, and how many need not be."""
+    """Say what calls will be made, and how many replies are there already."""
     return f"{planned}; {kept} replies are kept from a run that did not end" if kept else planned
 
 
 def orphans(count: int, *, pruned: bool) -> str:
-    """Say how many recorded calls were not asked for, and what became of them."""
-    fate = "they were dropped" if pruned else "promptlab cassettes prune drops them"
-    return f"recorded calls that were not asked for: {count}; {fate}"
+    """Say how many recorded calls were not asked for, and whether they were removed."""
+    what = "they were removed" if pruned else "promptlab cassettes prune removes them"
+    return f"recorded calls that were not asked for: {count}; {what}"
 
 
 def provenance(header: Mapping[str, Any]) -> str:
@@ -126,81 +116,65 @@ def provenance(header: Mapping[str, Any]) -> str:
 def _head(run: Run) -> tuple[str, ...]:
     first = run.history[0].parent
     sizes = [f" (n = {result.scores.n})" if result else "" for result in (first.minibatch, first.validation)]
-    f1 = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
-    return (
-        f"{run.test.primary_name} of prompt",
-        *f1,
-        "verdict",
-        "calls",
-        "tokens in",
-        "tokens out",
-        "seconds",
-    )
+    splits = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
+    usage = ("calls", "tokens in", "tokens out", "seconds")
+    return (f"{run.test.primary_name} of prompt", *splits, "verdict", *usage)
 
 
 def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
     yield (f"0 {run.first.id}", *_scored(run.history[0].parent, run), "first", "", "", "", "")
     for step in run.history:
         name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"
-        spent = (*_cells(step.spent), f"{seconds[step.number]:.1f}")
-        yield (name, *_scored(step.candidate, run), _fate(step), *spent)
-    yield ("all, with test", "", "", "", *_cells(run.spent), f"{seconds[0]:.1f}")
+        spent = (*_cells(step.usage), f"{seconds[step.number]:.1f}")
+        yield (name, *_scored(step.candidate, run), _outcome(step), *spent)
+    yield ("all, with test", "", "", "", *_cells(run.usage), f"{seconds[0]:.1f}")
 
 
-def _scored(trial: Trial | None, run: Run) -> tuple[str, str]:
+def _scored(candidate: Candidate | None, run: Run) -> tuple[str, str]:
     """Show what a prompt reached, and of the chosen one that it was chosen by this very figure."""
-    if trial is None:
+    if candidate is None:
         return "-", "-"
-    if trial.validation is None:
-        return _off(trial.minibatch), "-"
-    chosen = " selected, optimistic" if trial.prompt == run.best else ""
-    return _off(trial.minibatch), _off(trial.validation) + chosen
+    if candidate.validation is None:
+        return _off(candidate.minibatch), "-"
+    chosen = " selected, optimistic" if candidate.prompt == run.best else ""
+    return _off(candidate.minibatch), _off(candidate.validation) + chosen
 
 
 def _off(result: Evaluation) -> str:
     return result.primary_interval.around(result.primary)
 
 
-def _labels(result: Evaluation) -> Iterator[str]:
-    return (one.label for one in result.scores.labels)
-
-
 def _aligned(sides: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Set rows in columns, each to its side: "<" or ">"."""
+    """Align rows in columns, each to the left ("<") or to the right (">")."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(sides))]
     for row in rows:
         cells = zip(sides, row, widths, strict=True)
         yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
 
 
-def _fate(step: Iteration) -> str:
+def _outcome(step: Iteration) -> str:
     return "accepted" if step.accepted else "rejected" if step.candidate else "no proposal"
 
 
-def _cells(spent: Tally) -> tuple[str, str, str]:
-    return str(spent.calls), f"{spent.input_tokens:,}", f"{spent.output_tokens:,}"
+def _cells(usage: Usage) -> tuple[str, str, str]:
+    return str(usage.calls), f"{usage.input_tokens:,}", f"{usage.output_tokens:,}"
 
 
 def _f1(result: Evaluation | None) -> str:
     return f"{result.primary:.3f}" if result else "-"
 
 
-def figures(name: str, outcome: Run | Evaluation) -> dict[str, float]:
-    """Name the figures of a result for JUnit."""
+def figures(outcome: Run | Evaluation) -> dict[str, float]:
+    """Name the figures of a result for JUnit; the task's own metric is among them."""
+    found: dict[str, float] = {}
     if isinstance(outcome, Evaluation):
-        return {
-            f"{name}.macro_f1": outcome.macro_f1,
-            f"{name}.accuracy": outcome.accuracy,
-            f"{name}.without_label": outcome.without_label,
-            **{f"{name}.{reason.replace(' ', '_')}": share for reason, share in outcome.missing.items()},
-            f"{name}.n": outcome.scores.n,
-        }
+        for metric in ("macro_f1", "accuracy", outcome.metric, "without_label"):
+            found[metric] = getattr(outcome, metric)
+        found |= {reason.replace(" ", "_"): share for reason, share in outcome.missing.items()}
+        return found | {"n": outcome.scores.n}
     best = outcome.history[-1].best.validation
-    return {
-        f"{name}.test_macro_f1": outcome.test.macro_f1,
-        f"{name}.test_macro_f1_of_first": outcome.test_first.macro_f1,
-        f"{name}.validation_macro_f1_selected": best.macro_f1 if best else 0.0,
-        f"{name}.calls": outcome.spent.calls,
-        f"{name}.input_tokens": outcome.spent.input_tokens,
-        f"{name}.output_tokens": outcome.spent.output_tokens,
-    }
+    for metric in ("macro_f1", outcome.test.metric):
+        found[f"test_{metric}"] = getattr(outcome.test, metric)
+        found[f"test_{metric}_of_first"] = getattr(outcome.test_first, metric)
+        found[f"validation_{metric}_selected"] = getattr(best, metric) if best else 0.0
+    return found | asdict(outcome.usage)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from promptlab.data.task import Task
 from promptlab.errors import DataError
 from promptlab.records import Example, Prediction
 from promptlab.scoring import paired
-from promptlab.scoring.evaluation import MARGIN, Evaluation, in_order, paired_table
+from promptlab.scoring.evaluation import MARGIN, Evaluation, in_order, paired_counts
 from promptlab.scoring.intervals import FEW, Interval
-from promptlab.scoring.paired import CONFIDENCE, Difference, Verdict
+from promptlab.scoring.paired import CONFIDENCE, POWER, Difference, Verdict
 
 
 class Flip(NamedTuple):
@@ -103,7 +104,7 @@ class Comparison:
         """
         if self.difference is None or self.verdict != "inconclusive":
             return None
-        return paired.needed(paired_table(self.base, self.new), self.difference)
+        return paired.needed(paired_counts(self.base, self.new), self.difference)
 
     @property
     def needed_in_words(self) -> str:
@@ -158,7 +159,7 @@ def compare(
         raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
     if not 0.5 < confidence < 1:
         raise DataError(f"confidence is {confidence!r}, expected a share between 0.5 and 1, such as 0.95")
-    found = None if b.asks_as(a) else paired.difference(paired_table(a, b), confidence)
+    found = None if b.asks_as(a) else paired.difference(paired_counts(a, b), confidence)
     return Comparison(in_order(a, b), b, found, margin, confidence)
 
 
@@ -222,7 +223,7 @@ def _safe(one: Comparison, judged: Difference) -> str:
         return f"no; {name} has fallen, by up to {-judged.low:.3f}"
     if judged.low > 0:
         return f"yes; {name} has risen by {judged.low:.3f} or more"
-    lost = max(0, -paired.difference(paired_table(one.base, one.new)).low)  # of each by itself, at 5%
+    lost = max(0, -paired.difference(paired_counts(one.base, one.new)).low)  # of each by itself, at 5%
     said = f"{name} may have lost up to {lost:.3f}, the limit is {one.margin:g}"
     return f"{'yes' if one.no_worse else 'not proven'}; {said}"
 
@@ -248,3 +249,23 @@ def _change(one: Comparison, metric: str = "primary") -> str:
     name = one.new.primary_name if metric == "primary" else metric
     before, after = getattr(one.base, metric), getattr(one.new, metric)
     return f"{name} {before:.3f} -> {after:.3f}: {after - before:+.3f}"
+
+
+def detectable(
+    task: Task, *, discordance: float = 0.15, split: str = "test", power: float = POWER
+) -> float | None:
+    """Return the smallest difference in accuracy that a split can show, before any call is paid.
+
+    Args:
+        task: whose split is meant.
+        discordance: share of answers expected to flip from right to wrong or back, 0 to 1.
+        split: "train", "validation" or "test".
+        power: how often a difference of that size is to be shown, 0 to 1.
+
+    Returns:
+        A share of 0 to 1; None where the split is too small to show anything at all. The formula is
+        in promptlab.scoring.paired.detectable; macro F1 moves about as much where labels are balanced.
+    """
+    if not 0 < discordance <= 1:
+        raise DataError(f"discordance is {discordance!r}, expected a share above 0, at most 1")
+    return paired.detectable(len(task.split(split)), discordance, power)

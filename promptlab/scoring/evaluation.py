@@ -1,34 +1,108 @@
-"""What came of a prompt on one split: its predictions, their scores, and how far chance goes."""
+"""An evaluation: a prompt's predictions on one split, and the figures counted from them.
+
+Precision, recall, F1, macro F1 and support are scikit-learn's. A prediction without a label counts as
+wrong for its true label and as a prediction of no other.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from promptlab.errors import DataError, PromptlabError
-from promptlab.records import REASONS, Metric, Missing, Model, Prediction, Prompt
+from promptlab.data.task import Task
+from promptlab.errors import DataError, ExtractorError, PromptlabError
+from promptlab.labels.extract import read_label
+from promptlab.records import REASONS, Example, Metric, Missing, Model, Prediction, Prompt, Reply
 from promptlab.scoring.intervals import Interval, Intervals, intervals
-from promptlab.scoring.paired import Table, difference
-from promptlab.scoring.scores import Canonical, Scores, Shown
+from promptlab.scoring.paired import PairedCounts, difference
 
 if TYPE_CHECKING:
     import pandas
 
 MARGIN = 0.05  # how much of the primary metric may be lost unless someone says otherwise
+NONE = "\0no label"  # None in scikit-learn's columns; no label can hold a NUL
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Precision, recall and F1 of one label (shares of 0 to 1) and its support (examples)."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures counted over n predictions.
+
+    Attributes:
+        labels: one LabelScores per label, in the task's order.
+        macro_f1: unweighted mean of the labels' F1, a share of 0 to 1.
+        accuracy: share of predictions that are right.
+        confusion: a row per true label, a column per predicted label and a last one for none.
+    """
+
+    n: int
+    labels: tuple[LabelScores, ...]
+    macro_f1: float
+    accuracy: float
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, repr=False)
+class Check:
+    """A condition with its reason, so that a failed assertion explains itself."""
+
+    passed: bool
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __repr__(self) -> str:
+        return f"<{'passed' if self.passed else 'failed'}: {self.reason}>"
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """The predictions for the canonical examples, of which none may be wrong."""
+
+    rows: tuple[Prediction, ...]
+
+    @property
+    def all_correct(self) -> Check:
+        """Whether each is right; a failed assertion names those that are not."""
+        wrong = [row for row in self.rows if not row.correct]
+        each = "; ".join(f"{row.example.id} is {row.example.label}, answered {row.answer}" for row in wrong)
+        return Check(not wrong, each or f"all {len(self.rows)} canonical examples are right")
+
+    def __getitem__(self, example: Example | str) -> Prediction:
+        """Return the prediction for an example, given by itself or by its id."""
+        name = example if isinstance(example, str) else example.id
+        for row in self.rows:
+            if row.example.id == name:
+                return row
+        raise PromptlabError(
+            f"{name!r} is no canonical example, only {', '.join(r.example.id for r in self.rows)}"
+        )
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """A prompt's answers about the examples of one split, and their scores.
+    """A prompt's predictions for the examples of one split, and their scores.
 
     Attributes:
         rows: one Prediction per example, in the order the examples were given.
         positive: the label whose F1 is `f1`; None where the task names none.
-        metric: the task's primary metric, the one that prompts are judged by.
+        metric: the task's primary metric, by which prompts are judged.
         classifier: who answered; None where that is not known.
-        clear_cut: the Predictions of the task's canonical examples, whatever the split; no part of the
-            scores unless the split holds them.
+        canonical_rows: the predictions for the task's canonical examples, whatever the split; they are
+            part of the scores only where the split holds them.
     """
 
     task: str
@@ -39,7 +113,7 @@ class Evaluation:
     positive: str | None = None
     metric: Metric = "macro_f1"
     classifier: Model | None = None
-    clear_cut: tuple[Prediction, ...] = ()
+    canonical_rows: tuple[Prediction, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -48,7 +122,7 @@ class Evaluation:
 
     @property
     def primary(self) -> float:
-        """The figure that prompts are judged by, a share of 0 to 1."""
+        """The figure by which prompts are judged, a share of 0 to 1."""
         figure: float = getattr(self, self.metric)
         return figure
 
@@ -65,26 +139,26 @@ class Evaluation:
             return self.intervals.labels[self.labels.index(self.positive)].f1
         return self.intervals.accuracy if self.metric == "accuracy" else self.intervals.macro_f1
 
-    def no_worse_than(self, base: Evaluation, margin: float = MARGIN) -> Shown:
+    def no_worse_than(self, base: Evaluation, margin: float = MARGIN) -> Check:
         """Say whether the primary metric is shown not to lie `margin` or more below that of a base.
 
         True only where non-inferiority is shown: the lower 95% bound of the difference, one-sided, lies
         above -margin. False may mean "worse" as well as "too few examples".
 
         Args:
-            base: another prompt's answers about the same examples.
+            base: another prompt's predictions for the same examples.
             margin: how much may be lost, a share of 0 to 1, fixed before looking.
         """
         if not 0 <= margin < 1:
             raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
         claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
         if self.asks_as(base):
-            return Shown(True, f"{claim}: prompt, model and texts are the same")
-        found = difference(paired_table(base, self))
+            return Check(True, f"{claim}: prompt, model and texts are the same")
+        found = difference(paired_counts(base, self))
         name = self.primary_name if found.bootstrap else "accuracy"
         change = f"{self.primary_name} {base.primary:.3f} -> {self.primary:.3f}"
         worst = f"at worst the {name} changed by {found.low:+.3f} (5% risk), and the limit is {-margin:g}"
-        return Shown(found.low > -margin, f"{claim}: {change}; {worst}")
+        return Check(found.low > -margin, f"{claim}: {change}; {worst}")
 
     def asks_as(self, other: Evaluation) -> bool:
         """Whether no request differs: the same prompt, texts, model and parameters; servers may differ."""
@@ -105,7 +179,7 @@ class Evaluation:
                 return one.f1
         raise PromptlabError(
             f"task {self.task!r} names no positive label, so it has no single F1: "
-            f"use macro_f1, or say Task(..., positive=...)"
+            f"use macro_f1, or set Task(..., positive=...)"
         )
 
     @property
@@ -116,27 +190,27 @@ class Evaluation:
     @property
     def without_label(self) -> float:
         """Share of predictions with no label, 0 to 1."""
-        return self.scores.unlabelled / self.scores.n
+        return sum(row.label is None for row in self.rows) / self.scores.n
+
+    @property
+    def missing(self) -> dict[Missing, float]:
+        """Share of predictions with no label, 0 to 1, by the reason; all reasons are there."""
+        found = Counter(row.missing for row in self.rows)
+        return {reason: found[reason] / self.scores.n for reason in REASONS}
 
     @property
     def canonical(self) -> Canonical:
-        """The answers about the task's canonical examples; PromptlabError where it marks none."""
-        if not self.clear_cut:
+        """The predictions for the task's canonical examples; PromptlabError where it marks none."""
+        if not self.canonical_rows:
             raise PromptlabError(
                 f"task {self.task!r} has no canonical examples: mark some in the column 'canonical' of its data"
             )
-        return Canonical(self.clear_cut)
+        return Canonical(self.canonical_rows)
 
     @property
     def tokens_per_call(self) -> float:
         """Tokens read and written for each example of the split, on average."""
         return sum(row.reply.input_tokens + row.reply.output_tokens for row in self.rows) / self.scores.n
-
-    @property
-    def missing(self) -> dict[Missing, float]:
-        """Share of predictions without a label, 0 to 1, by the reason; all reasons are there."""
-        found = Counter(row.missing for row in self.rows)
-        return {reason: found[reason] / self.scores.n for reason in REASONS}
 
     @property
     def intervals(self) -> Intervals:
@@ -166,14 +240,72 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        """Say what a failed assertion needs: figures, then the ids that are wrong."""
+        """Show what a failed assertion needs: figures, then the ids that are wrong."""
         wrong = [row.example.id for row in self.mistakes]
         shown = "".join(f" {one}" for one in wrong[:8]) + (" ..." if len(wrong) > 8 else "")
         return (
             f"<Evaluation {self.task}/{self.split} prompt {self.prompt.id}: macro F1 {self.macro_f1:.3f} "
-            f"(95% interval {self.intervals.macro_f1}), "
-            f"{len(wrong)} of {self.scores.n} wrong, {self.scores.unlabelled} without a label{':' if wrong else ''}{shown}>"
+            f"(95% interval {self.intervals.macro_f1}), {len(wrong)} of {self.scores.n} wrong, "
+            f"{sum(row.label is None for row in self.rows)} without a label{':' if wrong else ''}{shown}>"
         )
+
+
+def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") -> Prediction:
+    """Read the label of a reply, or the reason why there is none.
+
+    Raises:
+        ExtractorError: the task's extractor raised, or returned neither text nor None.
+    """
+    if reply.stop_reason == "refusal":
+        return Prediction(example, reply, None, "refused")
+    cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
+    if not reply.text.strip():
+        return Prediction(example, reply, None, "truncated" if cut_off else "empty")
+    # Some servers repeat the start of the reply that they were given, others leave it out.
+    repeated = reply.text.startswith(reply_prefix)
+    text = reply.text if repeated else reply_prefix + reply.text
+    try:
+        label, missing = read_label(task.extract, task.labels, text, cut_off=cut_off)
+    except ExtractorError as error:
+        raise ExtractorError(f"task {task.name!r}, example {example.id!r}: {error}") from error
+    return Prediction(example, reply, label, missing)
+
+
+def evaluation_of(
+    task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction], classifier: Model | None = None
+) -> Evaluation:
+    """Score a prompt's predictions for the examples of one split."""
+    return Evaluation(
+        task=task.name,
+        split=split,
+        prompt=prompt,
+        rows=tuple(rows),
+        scores=score(rows, task.labels),
+        positive=task.positive,
+        metric=task.metric,
+        classifier=classifier,
+    )
+
+
+def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
+    """Count what was right, label by label; a ratio with nothing to divide by is 0.0."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    gold = [row.example.label for row in rows]
+    predicted = [row.label or NONE for row in rows]
+    figures = precision_recall_fscore_support(gold, predicted, labels=list(labels), zero_division=0)
+    by_label = tuple(
+        LabelScores(label, float(p), float(r), float(f), int(n))
+        for label, p, r, f, n in zip(labels, *figures, strict=True)
+    )
+    counts = confusion_matrix(gold, predicted, labels=[*labels, NONE])[:-1]
+    return Scores(
+        n=len(rows),
+        labels=by_label,
+        macro_f1=sum(one.f1 for one in by_label) / len(by_label),
+        accuracy=sum(row.correct for row in rows) / len(rows),
+        confusion=tuple(tuple(int(n) for n in line) for line in counts),
+    )
 
 
 def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
@@ -201,7 +333,7 @@ def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
     return replace(base, rows=tuple(known[one] for one in ids))
 
 
-def paired_table(base: Evaluation, new: Evaluation) -> Table:
+def paired_counts(base: Evaluation, new: Evaluation) -> PairedCounts:
     """Count what two prompts answered about the same examples; by new's labels and metric."""
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(new.labels)}
     none = len(numbers)
@@ -210,4 +342,4 @@ def paired_table(base: Evaluation, new: Evaluation) -> Table:
         (numbers[b.example.label], numbers.get(a.label, none), numbers.get(b.label, none)) for a, b in pairs
     )
     counted = tuple(sorted((*cell, count) for cell, count in cells.items()))
-    return Table(counted, len(new.labels), new.metric, numbers.get(new.positive))
+    return PairedCounts(counted, len(new.labels), new.metric, numbers.get(new.positive))

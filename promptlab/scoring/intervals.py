@@ -23,7 +23,7 @@ RESAMPLES = 10_000
 FEW = 10  # with fewer mistakes than this, most resamples look alike and a bootstrap is too narrow
 ALIKE = 1e-9  # a standard deviation below it is rounding
 
-Table = tuple[tuple[int, ...], ...]
+Confusion = tuple[tuple[int, ...], ...]
 
 
 class Interval(NamedTuple):
@@ -67,7 +67,7 @@ class Intervals:
 
 
 @functools.lru_cache(maxsize=256)
-def intervals(table: Table) -> Intervals:
+def intervals(table: Confusion) -> Intervals:
     """Compute the intervals of all figures that a table of counts gives.
 
     With fewer than ten mistakes, or where all resamples agree, the macro F1 has the interval of the accuracy, moved to where the macro
@@ -95,7 +95,7 @@ def intervals(table: Table) -> Intervals:
     )
 
 
-def _of_label(table: Table, i: int, f1s: numpy.ndarray) -> LabelIntervals:
+def _of_label(table: Confusion, i: int, f1s: numpy.ndarray) -> LabelIntervals:
     hit, support, said = table[i][i], sum(table[i]), sum(row[i] for row in table)
     involved = support + said - hit
     jaccard = wilson(hit, involved)

@@ -28,7 +28,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Table:
+class PairedCounts:
     """What two prompts, a base and a new one, answered about the same examples.
 
     Attributes:
@@ -88,7 +88,7 @@ class Difference(NamedTuple):
         return "worse" if self.high < 0 else "inconclusive"
 
 
-def difference(table: Table, confidence: float = CONFIDENCE) -> Difference:
+def difference(table: PairedCounts, confidence: float = CONFIDENCE) -> Difference:
     """Estimate a difference; each end of its interval is a one-sided bound of its own."""
     import numpy
 
@@ -106,7 +106,7 @@ def difference(table: Table, confidence: float = CONFIDENCE) -> Difference:
     return Difference(table.metric, _point(table), float(low), float(high), error, p, bootstrap=True)
 
 
-def _point(table: Table) -> float:
+def _point(table: PairedCounts) -> float:
     """Compute the difference of the metric itself."""
     import numpy
 
@@ -115,7 +115,7 @@ def _point(table: Table) -> float:
 
 
 @functools.lru_cache(maxsize=32)
-def _draws(table: Table) -> numpy.ndarray:
+def _draws(table: PairedCounts) -> numpy.ndarray:
     """Compute the difference in each resample; the same for the same table everywhere."""
     import numpy
 
@@ -128,7 +128,7 @@ def _draws(table: Table) -> numpy.ndarray:
     return _differences(table, draw)
 
 
-def _differences(table: Table, draw: Callable[[list[int]], numpy.ndarray]) -> numpy.ndarray:
+def _differences(table: PairedCounts, draw: Callable[[list[int]], numpy.ndarray]) -> numpy.ndarray:
     """Compute the metric's difference from counts that `draw` gives: (draws, cells) for the cells of a label."""
     import numpy
 
@@ -148,7 +148,9 @@ def _differences(table: Table, draw: Callable[[list[int]], numpy.ndarray]) -> nu
     return numpy.asarray(new - base)
 
 
-def _figure(table: Table, hits: numpy.ndarray, said: numpy.ndarray, support: numpy.ndarray) -> numpy.ndarray:
+def _figure(
+    table: PairedCounts, hits: numpy.ndarray, said: numpy.ndarray, support: numpy.ndarray
+) -> numpy.ndarray:
     """Compute the metric: F1 = 2 TP / (2 TP + FP + FN), 0 where nothing is to be divided by."""
     import numpy
 
@@ -201,7 +203,7 @@ def _root(falling: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def needed(table: Table, found: Difference) -> int | None:
+def needed(table: PairedCounts, found: Difference) -> int | None:
     """Return how many examples would decide, with a power of 0.8, if the difference is what it looks like.
 
     The standard error falls with the root of n, so n' = n ((z_confidence + z_power) error / point)^2.

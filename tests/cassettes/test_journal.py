@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from promptlab.cassettes import format as cassette_file
+from promptlab.cassettes import format as files
 from promptlab.cassettes.journal import Journal
 from promptlab.errors import RecordingError
 
@@ -31,14 +31,15 @@ def start(url: str, path: Path, calls: int = CALLS, **options) -> subprocess.Pop
     return subprocess.Popen(command, cwd=ROOT, **pipes, **options)
 
 
-def texts(lines) -> set[str]:
-    return {json.loads(line)["request"]["body"]["messages"][0]["content"] for line in lines}
+def texts(entries) -> set[str]:
+    return {entry["request"]["body"]["messages"][0]["content"] for entry in entries}
 
 
 def journaled(path: Path) -> set[str]:
     """Return what a journal holds, a torn last line aside."""
     journal = Path(f"{path}.journal")
-    return texts(journal.read_bytes().split(b"\n")[:-1]) if journal.exists() else set()
+    lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+    return texts(map(json.loads, lines))
 
 
 def killed_until_done(path: Path, kills: int, seed: int) -> int:
@@ -63,7 +64,7 @@ def killed_until_done(path: Path, kills: int, seed: int) -> int:
             known = journaled(path)
             assert ("asking\n", "") == start(server.url, path).communicate()
             assert CALLS - len(known) == len(server.bodies)
-    recording = cassette_file.read(path)
+    recording = files.read(path)
     assert {f"text {n}" for n in range(CALLS)} == texts(recording.calls.values())
     assert not Path(f"{path}.journal").exists()
     return hit
@@ -92,7 +93,7 @@ def test_of_two_runs_that_race_for_a_file_one_is_refused(tmp_path, again):
             processes = [start(server.url, path, 300) for _ in range(2)]
             said = [process.communicate()[1].strip() for process in processes]
             assert 300 == len(server.bodies)
-            assert 300 == len(cassette_file.read(path).calls)
+            assert 300 == len(files.read(path).calls)
             refused = [one for one in said if one]
             assert 1 == len(refused)
             assert "another process is recording into it" in refused[0]
@@ -117,7 +118,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path):
         server.bodies.clear()
         assert "" == start(server.url, path, 100).communicate()[1]
         assert 100 - len(known) == len(server.bodies)
-    assert 100 == len(cassette_file.read(path).calls)
+    assert 100 == len(files.read(path).calls)
 
 
 def test_a_folder_that_cannot_be_written_costs_no_call():

@@ -455,9 +455,9 @@ def test_assertions_explain_themselves(project):
     wrong = re.findall(r"^FAILED test_prompt.py::test_canonical\[(q\d+)\]", done.shown, re.MULTILINE)
     assert wrong, done.shown
     assert re.search(rf"<Prediction {wrong[0]}: \w+, answered [^;]+; '", done.shown)
-    assert re.search(rf"<not shown: {wrong[0]} is \w+, answered [^;]+", done.shown)
+    assert re.search(rf"<failed: {wrong[0]} is \w+, answered [^;]+", done.shown)
     assert re.search(r"assert \d+\.\d+ < 1", done.shown)
-    assert "<not shown: no worse than prompt" in done.shown or "no_worse" in done.shown
+    assert "<failed: no worse than prompt" in done.shown or "no_worse" in done.shown
 
 
 def test_without_a_base_a_comparison_is_skipped(project):

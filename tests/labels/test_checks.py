@@ -16,7 +16,7 @@ from promptlab.labels import checks
 from promptlab.labels.extract import LABEL, read_label
 from promptlab.labels.strategies import replies
 from promptlab.records import Reply
-from promptlab.scoring.metrics import predict
+from promptlab.scoring.evaluation import predict
 
 from ..conftest import ROOT
 from .test_extract import LABELS, SENTENCES

@@ -11,20 +11,20 @@ from promptlab.errors import ModelError
 from promptlab.models import client as models
 from promptlab.models.client import Client, reachable
 from promptlab.models.messages_api import arguments
-from promptlab.records import Model, Request, Tally
+from promptlab.records import Model, Request, Usage
 
 from ..examples import model
 from ..server import message, serving
 
 
 def ask(url, *texts, workers=16, **fields):
-    """Ask a test server about texts at once; return the replies and the tally."""
+    """Ask a test server about texts at once; return the replies and the usage."""
 
     async def go():
         async with Client(workers=workers) as client:
             asked = [Request(replace(model(url), **fields), "", (("user", text),)) for text in texts]
             replies = await client.ask_all((one, f"call {one.messages}") for one in asked)
-            return replies, client.tally
+            return replies, client.usage
 
     return asyncio.run(go())
 
@@ -42,15 +42,15 @@ def no_waiting(monkeypatch):
 def test_replies_come_in_the_order_of_the_requests(workers):
     with serving(echo) as server:
         texts = [f"text {n}" for n in range(20)]
-        replies, tally = ask(server.url, *texts, workers=workers)
+        replies, usage = ask(server.url, *texts, workers=workers)
     assert texts == [reply.text for reply in replies]
-    assert Tally(20, 200, 100) == tally
+    assert Usage(20, 200, 100) == usage
 
 
 def test_identical_requests_are_asked_once():
     with serving(echo) as server:
-        replies, tally = ask(server.url, "same", "same", "other", "same")
-    assert (2, 2) == (len(server.bodies), tally.calls)
+        replies, usage = ask(server.url, "same", "same", "other", "same")
+    assert (2, 2) == (len(server.bodies), usage.calls)
     assert ["same", "same", "other", "same"] == [reply.text for reply in replies]
 
 
@@ -71,8 +71,8 @@ def test_blocks_are_told_apart_by_type():
 def test_a_failure_that_may_pass_is_tried_again(status):
     answers = iter([(status, {}, {}), (status, {}, {}), "fine"])
     with serving(lambda body: next(answers)) as server:
-        (reply,), tally = ask(server.url, "text")
-    assert ("fine", 1) == (reply.text, tally.calls)
+        (reply,), usage = ask(server.url, "text")
+    assert ("fine", 1) == (reply.text, usage.calls)
 
 
 def test_a_failure_that_stays_is_an_error_that_names_it():

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from promptlab.errors import RewriteError
 from promptlab.models.prompts import first
-from promptlab.optimizer.critic import criticize, read_claims, rewrite
-from promptlab.optimizer.evidence import evidence
+from promptlab.optimizer.critic import context, criticize, read_claims, rewrite
 from promptlab.optimizer.history import Critique
 from promptlab.optimizer.rewrite import check_prompt, copied, read_prompt
 from promptlab.records import Model, Prediction, Prompt, Reply
-from promptlab.scoring.metrics import evaluation
+from promptlab.scoring.evaluation import evaluation_of
 
 from ..examples import examples, task
 
@@ -34,7 +33,7 @@ def seen(wrong: dict[str, str | None], text: str = "because", prompt: Prompt = P
     for example in task().splits["train"]:
         label = wrong.get(example.id, example.label)
         rows.append(Prediction(example, reply(text), label, None if label else "absent"))
-    return evaluation(task(), "train", prompt, rows)
+    return evaluation_of(task(), "train", prompt, rows)
 
 
 TRAIN = [e.id for e in task().splits["train"]]
@@ -47,10 +46,8 @@ def claim(ids, gold="weather", answered="food", why="too vague"):
     return json.dumps({"ids": ids, "gold": gold, "answered": answered, "why": why})
 
 
-def told(of, history=(), **fields):
-    return evidence(
-        task(), of, history, Model("critic"), **{"mistakes": 10, "correct": 5, "seed": 0} | fields
-    )
+def shown(of, history=(), **fields):
+    return context(task(), of, history, Model("critic"), **{"mistakes": 10, "correct": 5, "seed": 0} | fields)
 
 
 def answering(*replies):
@@ -67,7 +64,7 @@ def answering(*replies):
 
 def test_the_critic_sees_at_most_so_many_of_each_label():
     wrong = dict.fromkeys([*WEATHER[:12], *FOOD[:12]])
-    text = told(seen(wrong), mistakes=10, correct=5).messages[0][1]
+    text = shown(seen(wrong), mistakes=10, correct=5).messages[0][1]
     assert 20 == text.count('"answered": "no label"')
     right = sum(min(5, len(ids) - 12) for ids in (WEATHER, FOOD))
     assert 20 + right == text.count('"reply"')
@@ -78,7 +75,7 @@ def test_the_critic_sees_prompt_counts_mistakes_notes_and_history():
     noted = replace(result, rows=tuple(
         replace(row, example=replace(row.example, note="a note")) for row in result.rows
     ))  # fmt: skip
-    text = told(noted).messages[0][1]
+    text = shown(noted).messages[0][1]
     assert all(getattr(PARENT, part).strip() in text for part in ("system", "prefix", "suffix"))
     assert "gold 'weather', answered 'food'" in text
     assert '"note": "a note"' in text
@@ -86,21 +83,21 @@ def test_the_critic_sees_prompt_counts_mistakes_notes_and_history():
 
 
 def test_only_train_texts_are_shown():
-    text = told(seen(WRONG)).messages[0][1]
+    text = shown(seen(WRONG)).messages[0][1]
     held_out = task().splits["validation"] + task().splits["test"]
     assert not any(example.text in text for example in held_out)
 
 
 @given(st.text())
 def test_no_reply_can_break_out_of_its_line(text):
-    before = len(told(seen(WRONG, "")).messages[0][1].split("\n"))
-    assert before == len(told(seen(WRONG, text)).messages[0][1].split("\n"))
+    before = len(shown(seen(WRONG, "")).messages[0][1].split("\n"))
+    assert before == len(shown(seen(WRONG, text)).messages[0][1].split("\n"))
 
 
 def test_a_true_claim_is_kept():
     found = read_claims(f"Well:\n```json\n{claim([WEATHER[0]])}\n```", seen(WRONG))
     assert (((WEATHER[0],), "weather", "food"),) == tuple((c.ids, c.gold, c.predicted) for c in found.claims)
-    assert () == found.dropped
+    assert () == found.discarded
 
 
 FALSE = {
@@ -117,14 +114,14 @@ FALSE = {
 def test_a_false_claim_is_dropped_and_the_reason_kept(said, why):
     found = read_claims(said, seen(WRONG))
     assert () == found.claims
-    assert said == found.dropped[0][0]
-    assert why in found.dropped[0][1]
+    assert said == found.discarded[0][0]
+    assert why in found.discarded[0][1]
 
 
 def test_of_a_claim_that_is_partly_true_the_true_ids_stay():
     found = read_claims(claim([WEATHER[0], FOOD[0], "nobody"]), seen(WRONG))
     assert [(WEATHER[0],)] == [c.ids for c in found.claims]
-    assert 2 == len(found.dropped)
+    assert 2 == len(found.discarded)
 
 
 @given(st.text())
@@ -136,7 +133,7 @@ def test_reading_claims_never_fails(text):
 
 def test_a_refused_critique_gets_one_repair():
     ask, asked = answering(reply("", "refusal"), claim([WEATHER[0]]))
-    found = asyncio.run(criticize(ask, told(seen(WRONG)), seen(WRONG)))
+    found = asyncio.run(criticize(ask, shown(seen(WRONG)), seen(WRONG)))
     assert 1 == len(found.claims)
     assert "refused" in asked[1].messages[-1][1]
 
@@ -144,25 +141,25 @@ def test_a_refused_critique_gets_one_repair():
 def test_a_critique_that_is_refused_twice_is_no_proposal():
     ask, _ = answering(reply("", "refusal"), reply("", "refusal"))
     with pytest.raises(RewriteError, match="refused"):
-        asyncio.run(criticize(ask, told(seen(WRONG)), seen(WRONG)))
+        asyncio.run(criticize(ask, shown(seen(WRONG)), seen(WRONG)))
 
 
 def test_a_prompt_without_mistakes_is_not_criticized():
     ask, asked = answering()
     with pytest.raises(RewriteError, match="no mistake"):
-        asyncio.run(criticize(ask, told(seen({})), seen({})))
+        asyncio.run(criticize(ask, shown(seen({})), seen({})))
     assert [] == asked
 
 
 def test_a_critic_that_was_cut_off_is_told_so():
     ask, asked = answering(reply("<system>", "max_tokens"), GOOD)
-    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    asyncio.run(rewrite(ask, shown(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
     assert "cut off" in asked[1].messages[-1][1]
 
 
 def test_a_repair_does_not_show_the_answer_that_failed():
     ask, asked = answering("I would rather not.", GOOD)
-    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    asyncio.run(rewrite(ask, shown(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
     ((role, text),) = asked[1].messages
     assert "user" == role
     assert text.startswith(asked[0].messages[0][1])
@@ -200,41 +197,41 @@ REFUSED = {
 def test_a_rewrite_that_cannot_work_is_refused(case):
     system, why = REFUSED[case]
     with pytest.raises(RewriteError, match=why):
-        check_prompt(Prompt(system), task(), Prompt(), budget=4000)
+        check_prompt(Prompt(system), task(), Prompt(), max_characters=4000)
 
 
 @pytest.mark.parametrize("part", ["system", "suffix"])
 def test_a_part_that_stated_the_answer_format_has_to_keep_it(part):
     with pytest.raises(RewriteError, match=f"the part <{part}> has lost .*: keep its line '.*</label>.*'"):
-        check_prompt(replace(PARENT, **{part: "food or weather"}), task(), PARENT, budget=4000)
+        check_prompt(replace(PARENT, **{part: "food or weather"}), task(), PARENT, max_characters=4000)
 
 
 def test_a_rewrite_that_does_not_ask_for_an_answer_is_refused():
     with pytest.raises(RewriteError, match="does not ask for the answer with '<label>'"):
-        check_prompt(Prompt("Say food or weather."), task(), Prompt(), budget=4000)
+        check_prompt(Prompt("Say food or weather."), task(), Prompt(), max_characters=4000)
 
 
 def test_the_old_prompt_is_no_proposal_however_it_is_spaced():
     for same in (PARENT, replace(PARENT, system=PARENT.system.replace("\n", " \n\n"))):
         with pytest.raises(RewriteError, match="the old one"):
-            check_prompt(same, task(), PARENT, budget=4000)
+            check_prompt(same, task(), PARENT, max_characters=4000)
 
 
 def test_an_outline_whose_gap_is_not_filled_is_refused():
     ask, asked = answering(GOOD)
-    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    asyncio.run(rewrite(ask, shown(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
     outline = asked[0].messages[0][1]
     with pytest.raises(RewriteError, match=r"still has .*: write that list in its place"):
-        check_prompt(read_prompt(outline, PARENT), task(), PARENT, budget=4000)
+        check_prompt(read_prompt(outline, PARENT), task(), PARENT, max_characters=4000)
 
 
 def test_a_rewrite_gets_one_repair_that_names_the_problem():
     ask, asked = answering("<system>food</system>", GOOD)
-    asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+    asyncio.run(rewrite(ask, shown(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
     assert "<prefix>...</prefix> is missing" in asked[1].messages[-1][1]
     ask, _ = answering("nothing", "nothing again")
     with pytest.raises(RewriteError, match="missing"):
-        asyncio.run(rewrite(ask, told(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
+        asyncio.run(rewrite(ask, shown(seen(WRONG)), Critique("", (), ()), task(), PARENT, 4000))
 
 
 def test_copying_is_found_whatever_case_and_punctuation():

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import promptlab as pl
 from promptlab.data.sampling import rank
 from promptlab.models.prompts import first
-from promptlab.optimizer.history import Iteration, Trial
+from promptlab.optimizer.history import Candidate, Iteration
 from promptlab.optimizer.loop import better, judge
 from promptlab.records import Prediction, Reply
-from promptlab.scoring.metrics import evaluation
+from promptlab.scoring.evaluation import evaluation_of
 
 from .. import examples
 from ..examples import LABELS, model, task
@@ -51,12 +51,12 @@ def test_once_nothing_is_wrong_there_is_no_proposal(run):
 
 def test_every_distinct_request_is_asked_once(run):
     bodies = [str(body) for body in run.asked]
-    assert len(set(bodies)) == len(bodies) == run.spent.calls
+    assert len(set(bodies)) == len(bodies) == run.usage.calls
 
 
 def test_the_calls_of_the_iterations_and_of_test_are_all_calls(run):
     test = 2 * len(task().split("test"))
-    assert run.spent.calls == sum(step.spent.calls for step in run.history) + test
+    assert run.usage.calls == sum(step.usage.calls for step in run.history) + test
 
 
 def test_test_texts_are_asked_about_only_at_the_end(run):
@@ -162,7 +162,7 @@ def scored(right: int, prompt: pl.Prompt):
         Prediction(e, Reply("", "end_turn", (), "m", 1, 1), e.label if n < right else None)
         for n, e in enumerate(task().examples[:20])
     ]
-    return evaluation(task(), "validation", prompt, rows)
+    return evaluation_of(task(), "validation", prompt, rows)
 
 
 LONG, SHORT = pl.Prompt("a long prompt"), pl.Prompt("short")
@@ -183,8 +183,8 @@ def test_the_better_score_wins_then_the_shorter_prompt_then_the_parent(new, old,
 
 
 def test_a_verdict_names_the_stage_and_both_figures():
-    old = Trial(LONG, scored(10, LONG), scored(10, LONG))
-    new = Trial(LONG, scored(9, LONG))
+    old = Candidate(LONG, scored(10, LONG), scored(10, LONG))
+    new = Candidate(LONG, scored(9, LONG))
     assert (False, "rejected: macro F1 on minibatch 0.667 -> 0.619") == judge(new, old)
     better_new = replace(new, validation=scored(20, LONG))
     assert (True, "accepted: macro F1 on validation 0.667 -> 1.000") == judge(better_new, old)

@@ -365,7 +365,7 @@ def test_orphans_are_reported_and_only_pruning_removes_them(recorded):
         ["*evaluate-validation.jsonl: kept, though no test of this session opened it*"]
     )
     result = recorded.runpytest("--promptlab-prune")
-    result.stdout.fnmatch_lines([f"recorded calls that were not asked for: {calls}; they were dropped"])
+    result.stdout.fnmatch_lines([f"recorded calls that were not asked for: {calls}; they were removed"])
     assert calls + 2 == len(path.read_text().splitlines())
     assert optimize == path.with_name("optimize.jsonl").read_bytes()
     recorded.runpytest().assert_outcomes(passed=3)
@@ -495,7 +495,7 @@ promptlab: prompts of text classifiers:
                         one in this commit, such as origin/main.
   --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
                         to be no worse.
-  --promptlab-prune     Drop the recorded calls that the tests of this session
+  --promptlab-prune     Remove the recorded calls that the tests of this session
                         do not ask for.
   --live                Short for --promptlab-live.
   --live-changed        Short for --promptlab-live-changed.

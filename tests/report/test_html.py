@@ -16,7 +16,7 @@ from promptlab.optimizer.loop import optimize
 from promptlab.records import Prediction, Prompt, Reply
 from promptlab.report import html as page
 from promptlab.report import terminal as lines
-from promptlab.scoring.metrics import evaluation
+from promptlab.scoring.evaluation import evaluation_of
 
 from .. import examples
 from ..examples import model, task
@@ -43,7 +43,7 @@ def hostile(text: str = HOSTILE):
         Prediction(replace(e, text=text, note=text), Reply(text, "end_turn", (), "m", 1, 1), e.label if n % 2 else None, "absent")
         for n, e in enumerate(task().examples[:6])
     ]  # fmt: skip
-    return evaluation(task(), "test", Prompt(text, text, text, text), rows)
+    return evaluation_of(task(), "test", Prompt(text, text, text, text), rows)
 
 
 class Tags(HTMLParser):
@@ -194,7 +194,7 @@ def scored(run, right):
         example = replace(run.test.rows[0].example, id=str(n), label=task().labels[n % 2])
         label = example.label if n // 2 < right else task().labels[1 - n % 2]
         rows.append(replace(run.test.rows[0], example=example, label=label))
-    return evaluation(task(), "test", Prompt(f"{right} right"), rows)
+    return evaluation_of(task(), "test", Prompt(f"{right} right"), rows)
 
 
 @pytest.mark.parametrize(("first", "best", "said"), [

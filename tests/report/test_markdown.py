@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from promptlab.gate.base import Pair, Place
-from promptlab.gate.decide import rule
+from promptlab.gate.decide import Failure, Line, decide
 from promptlab.gate.git import BaseError, commit
 from promptlab.models.profiles import CLAUDE
 from promptlab.plugin.console import harmless, shielded
 from promptlab.records import Model, Prompt, Reply
 from promptlab.report.html import render
-from promptlab.report.literals import literal
-from promptlab.report.markdown import LIMIT, MARKER, document
-from promptlab.scoring.metrics import evaluation, predict
+from promptlab.report.markdown import LIMIT, MARKER, document, literal
+from promptlab.scoring.evaluation import evaluation_of, predict
 
 from ..conftest import ROOT
 from ..examples import task
@@ -58,12 +57,12 @@ def judged(text="fine", count=80, title="topics: test", notes=(), label=None):
             for n, one in enumerate(examples)
         ]
 
-    base = evaluation(about, "test", Prompt("old"), rows("old", lambda n: True), MODEL)
-    new = evaluation(about, "test", Prompt(f"new {text}"), rows("new", lambda n: n % 4), MODEL)
+    base = evaluation_of(about, "test", Prompt("old"), rows("old", lambda n: True), MODEL)
+    new = evaluation_of(about, "test", Prompt(f"new {text}"), rows("new", lambda n: n % 4), MODEL)
     place = Place(ROOT, ROOT, ROOT, CLAUDE, None, "pytest", "tests/test_x.py::test_y")
     headers = ({}, {})
     return Pair(
-        title, place, base, new, new, (), False, True, False, tuple(notes), "prompt", "main (0)", headers
+        title, place, base, new, new, (), False, True, False, tuple(notes), (), "prompt", "main (0)", headers
     )
 
 
@@ -86,13 +85,14 @@ class Tags(HTMLParser):
 
 
 BLOCKS = {"h2", "h3", "ul", "li", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
-FOLDS = {"details", "summary", "pre", "b", "del", "ins", "sub"}
+FOLDS = {"code", "details", "summary", "pre", "b", "del", "ins", "sub"}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text):
     """The reference is a renderer of GitHub's dialect; a person is called by @ and a name, a thread by # and a number."""
-    shown = document(rule([judged(text, notes=[text])], strict=False))
+    failures = [Failure(text, Line(text, text))]
+    shown = document(decide([judged(text, notes=[text])], strict=False), failures)
     rendered = Tags(MarkdownIt("gfm-like", {"linkify": True, "html": True}).render(shown))
     assert BLOCKS | FOLDS >= rendered.tags
     assert not re.search(r"@\w|#\d|(?i:gh-\d)", rendered.text)
@@ -117,17 +117,19 @@ def test_a_literal_is_one_line_that_reads_as_the_text(text):
 @pytest.mark.parametrize("count", [1, 30, pytest.param(400, marks=pytest.mark.thorough)])
 def test_it_stays_under_the_limit_whatever_is_judged(count):
     pairs = [judged("x" * 5_000, title=f"topics: {n}") for n in range(count)]
-    rulings = rule(pairs, strict=False)
-    shown = document(rulings)
+    decisions = decide(pairs, strict=False)
+    shown = document(decisions)
     assert len(shown.encode()) <= LIMIT
     assert shown.startswith(MARKER)
     assert f"{count} " in shown.splitlines()[1]  # with many, one chance of error is shared
-    assert len(document(rulings, limit=1_000_000).encode()) <= 1_000_000
+    assert len(document(decisions, limit=1_000_000).encode()) <= 1_000_000
 
 
 def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
     shown = document(
-        rule([judged()], strict=False), {}, ["distinct prompts judged on the test split of topics so far: 2"]
+        decide([judged()], strict=False),
+        [],
+        ["distinct prompts judged on the test split of topics so far: 2"],
     )
     order = [
         shown.index(one)

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 import promptlab as pl
 from promptlab.errors import DataError
 from promptlab.records import Example, Model, Prediction, Prompt, Reply
-from promptlab.scoring.metrics import evaluation
+from promptlab.scoring.evaluation import evaluation_of
 
 from ..examples import LABELS, task
 
@@ -28,7 +28,7 @@ def answered(right, *, prompt="base", model=MODEL, of=None, **fields):
         label = gold if right[n] else LABELS[1 - n % 2]
         reply = Reply(f"It is {label}.", "end_turn", ("text",), "small", 1, 1)
         rows.append(Prediction(Example(f"e{n}", f"text {n}", gold), reply, label))
-    return evaluation(task(**fields), "test", Prompt(prompt), rows, model)
+    return evaluation_of(task(**fields), "test", Prompt(prompt), rows, model)
 
 
 @functools.cache
@@ -135,9 +135,7 @@ def test_no_worse_is_true_only_where_it_is_shown():
     few_base, few_new = pair(40, 3, 3)
     shown = few_new.no_worse_than(few_base)
     assert not shown
-    assert re.search(
-        r"<not shown: no worse than prompt \w+ by 0.05: .* the accuracy changed by -0", repr(shown)
-    )
+    assert re.search(r"<failed: no worse than prompt \w+ by 0.05: .* the accuracy changed by -0", repr(shown))
     assert not new.no_worse_than(base, margin=0.001)
     assert answered([False] * 5).no_worse_than(answered([False] * 5), margin=0.0001)
 

@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn
 
 from promptlab.errors import PromptlabError
 from promptlab.records import Example, Prediction, Prompt, Reply
-from promptlab.scoring.metrics import evaluation, predict, score
+from promptlab.scoring.evaluation import evaluation_of, predict, score
 
 from ..examples import LABELS, task
 
@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_definitions(pairs):
         assert [one.precision, one.recall, one.f1] == pytest.approx([*map(float, (precision, recall, f1))])
     assert found.macro_f1 == pytest.approx(float(sum(f1s) / 3))
     assert found.accuracy == pytest.approx(sum(g == s for g, s in pairs) / len(pairs))
-    assert found.unlabelled == sum(s is None for _, s in pairs)
+    assert sum(row[-1] for row in found.confusion) == sum(s is None for _, s in pairs)
 
 
 @given(pairs)
@@ -91,7 +91,7 @@ def test_the_start_of_the_reply_counts_whether_the_server_repeats_it_or_not(text
 
 def some_evaluation(**fields):
     said = rows([("food", "food"), ("food", None), ("weather", "food"), ("weather", "weather")])
-    return evaluation(task(**fields), "test", Prompt("x"), said)
+    return evaluation_of(task(**fields), "test", Prompt("x"), said)
 
 
 def test_the_frame_of_predictions_has_a_row_for_each():
@@ -111,7 +111,7 @@ def test_without_label_is_a_share():
 
 
 def test_the_repr_of_a_flawless_evaluation_has_no_loose_end():
-    flawless = evaluation(task(), "test", Prompt("x"), rows([("food", "food")]))
+    flawless = evaluation_of(task(), "test", Prompt("x"), rows([("food", "food")]))
     assert repr(flawless).endswith("0 of 1 wrong, 0 without a label>")
 
 

@@ -12,7 +12,7 @@ from statsmodels.stats import contingency_tables
 
 from promptlab.records import METRICS
 from promptlab.scoring import paired
-from promptlab.scoring.paired import Table, detectable, difference, mcnemar, needed, tango
+from promptlab.scoring.paired import PairedCounts, detectable, difference, mcnemar, needed, tango
 
 from ..conftest import ROOT
 
@@ -26,7 +26,9 @@ def tables(draw, most=4):
     answer = st.integers(0, count)
     pairs = st.dictionaries(st.tuples(answer, answer), st.integers(1, 30), min_size=1, max_size=6)
     cells = [(gold, *pair, n) for gold in range(count) for pair, n in draw(pairs).items()]
-    return Table(tuple(sorted(cells)), count, draw(st.sampled_from(METRICS)), draw(st.integers(0, count - 1)))
+    return PairedCounts(
+        tuple(sorted(cells)), count, draw(st.sampled_from(METRICS)), draw(st.integers(0, count - 1))
+    )
 
 
 def written_out(table):
@@ -102,7 +104,9 @@ def test_the_difference_is_scikit_learns(table):
 @settings(max_examples=25)
 @given(tables(most=2))
 def test_swapping_the_prompts_turns_the_difference_round(table):
-    turned = Table(tuple(sorted((g, b, a, n) for g, a, b, n in table.cells)), 2, table.metric, table.positive)
+    turned = PairedCounts(
+        tuple(sorted((g, b, a, n) for g, a, b, n in table.cells)), 2, table.metric, table.positive
+    )
     one, other = difference(table), difference(turned)
     assert one.point == pytest.approx(-other.point)
     assert one.low == pytest.approx(-other.high, abs=0.02)
@@ -119,7 +123,7 @@ def test_the_bootstrap_agrees_with_scipys():
         (1, 1, 0, 8),
         (1, 0, 1, 6),
     )
-    table = Table(tuple(sorted(cells)), 2)
+    table = PairedCounts(tuple(sorted(cells)), 2)
     labels = [[row for row in written_out(table) if row[0] == gold] for gold in (0, 1)]
 
     def statistic(*picked):
@@ -179,7 +183,7 @@ def test_a_detectable_difference_is_detected_as_often_as_it_says():
 
 
 def test_flips_of_whole_labels_are_no_certainty():
-    found = difference(Table(((0, 0, 1, 12), (1, 0, 1, 12)), 2))
+    found = difference(PairedCounts(((0, 0, 1, 12), (1, 0, 1, 12)), 2))
     assert not found.bootstrap
     assert found.low < 0 < found.high
 
@@ -193,13 +197,13 @@ def test_more_examples_show_smaller_differences():
 
 def test_what_would_decide_decides():
     cells = ((0, 0, 0, 40), (0, 0, 1, 8), (0, 1, 0, 5), (1, 1, 1, 40), (1, 1, 0, 8), (1, 0, 1, 6))
-    table = Table(cells, 2)
+    table = PairedCounts(cells, 2)
     found = difference(table)
     assert "inconclusive" == found.verdict
     times = math.ceil(needed(table, found) / table.n)
-    larger = Table(tuple((*cell[:3], cell[3] * times) for cell in cells), 2)
+    larger = PairedCounts(tuple((*cell[:3], cell[3] * times) for cell in cells), 2)
     assert "worse" == difference(larger).verdict
-    level = Table(((0, 0, 0, 40), (0, 0, 1, 8), (0, 1, 0, 8), (1, 1, 1, 40)), 2, "accuracy")
+    level = PairedCounts(((0, 0, 0, 40), (0, 0, 1, 8), (0, 1, 0, 8), (1, 1, 1, 40)), 2, "accuracy")
     assert needed(level, difference(level)) is None
 
 

@@ -1,0 +1,149 @@
+"""The decisions on the prompts of a session: tests, warnings, GitHub's files and annotations."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptlab.gate.decide import Decision, decide
+from promptlab.plugin.results import Results
+from promptlab.report import markdown
+
+STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
+
+NOTHING = "no prompt was judged: no test that was run gives lab.evaluate the folder of one"
+
+
+class PromptWarning(UserWarning):
+    """A prompt changed, and its examples cannot tell whether it got better or worse."""
+
+
+class PromptTest(pytest.Item):
+    """The test that a decision is, so that it is counted, listed and kept like any other."""
+
+    failure: str | None = None
+    warning: str | None = None
+
+    def runtest(self) -> None:
+        """Fail, warn, or pass."""
+        if self.failure is not None:
+            raise AssertionError(self.failure)
+        if self.warning is not None:
+            # A filter that turns warnings into errors must not turn "cannot tell" into "worse". pytest
+            # restores its filters after each test.
+            warnings.simplefilter("always", PromptWarning)
+            warnings.warn(PromptWarning(self.warning), stacklevel=1)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any, **__: Any) -> str:
+        """Show the explanation alone."""
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        """Name the file of the test that evaluated the prompt."""
+        return self.nodeid.partition("::")[0], None, self.name
+
+
+def report(session: pytest.Session, results: Results, folder: Path) -> tuple[list[str], list[str]]:
+    """Judge the session's prompts, run a test for each, and write what GitHub shows.
+
+    Args:
+        session: the one that ends.
+        results: what its tests have found.
+        folder: where the comment is written.
+
+    Returns:
+        Lines for the summary, and annotations, which are commands for GitHub.
+    """
+    strict = session.config.getoption("promptlab_strict")
+    decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
+    for one in decisions:
+        if one.failed or one.verdict not in ("unchanged", "new"):
+            nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
+            unsure = one.verdict == "inconclusive" and not one.failed
+            failure, warning = one.explanation if one.failed else None, one.brief if unsure else None
+            _run(session, nodeid, failure, warning, list(_properties(one)))
+    comment = _write(results, decisions, folder)
+    lines = [f"{title}: not evaluated: {why}" for title, why in results.failures]
+    if not decisions and not results.failures:
+        lines.append(NOTHING)
+        if strict:
+            _run(session, "promptlab::a prompt is judged", NOTHING, None, [])
+    lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
+    annotations = [line for one in decisions for line in _annotations(one)]
+    return [*"\n".join(lines).splitlines(), f"for a pull request: {comment}"], annotations
+
+
+def _run(
+    session: pytest.Session,
+    nodeid: str,
+    failure: str | None,
+    warning: str | None,
+    figures: list[tuple[str, object]],
+) -> None:
+    """Run a test after the others, through pytest's own protocol."""
+    item = PromptTest.from_parent(session, name=nodeid.partition("::")[2], nodeid=nodeid)
+    item.failure, item.warning = failure, warning
+    item.user_properties.extend(figures)
+    session.items.append(item)
+    session.testscollected += 1
+    session.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+
+
+def _write(results: Results, decisions: Sequence[Decision], folder: Path) -> Path:
+    """Write the comment, and on GitHub the summary of the job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")
+    comment = folder / "comment.md"
+    text = markdown.document(decisions, results.failures, results.ledger)
+    comment.write_text(text, encoding="utf-8", errors="replace")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
+            file.write(markdown.document(decisions, results.failures, results.ledger, STEP_LIMIT))
+    return comment
+
+
+def _properties(one: Decision) -> Iterator[tuple[str, object]]:
+    yield "promptlab.verdict", one.verdict
+    if one.comparison is None:
+        return
+    yield "promptlab.compared", len(one.comparison.new.rows)
+    yield "promptlab.fixed", len(one.comparison.fixed)
+    yield "promptlab.broken", len(one.comparison.broken)
+    if found := one.comparison.difference:
+        yield "promptlab.metric", found.metric
+        yield from (
+            (f"promptlab.{name}", round(getattr(found, name), 6)) for name in ("point", "low", "high")
+        )
+
+
+def _annotations(one: Decision) -> Iterator[str]:
+    """Yield a command of GitHub's for each file of the prompt that changed, at its first line that did."""
+    if one.verdict in ("unchanged", "new") or one.comparison is None:
+        return
+    kind = "error" if one.failed else {"better": "notice"}.get(one.verdict, "warning")
+    text = _escaped(one.explanation)
+    old, new = one.comparison.base.prompt, one.comparison.new.prompt
+    for part in ("system", "prefix", "suffix", "reply_prefix"):
+        before, after = getattr(old, part), getattr(new, part)
+        if before != after:
+            file = _escaped(f"{one.pair.folder}/{part}.md", ":,")
+            title = _escaped(f"{one.pair.title}: {one.verdict}", ":,")
+            yield f"::{kind} file={file},line={_first_difference(before, after)},title={title}::{text}"
+
+
+def _first_difference(old: str, new: str) -> int:
+    same = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
+    return 1 + old[:same].count("\n")
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for sign in "%\r\n" + more:
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text

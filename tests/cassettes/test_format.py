@@ -1,0 +1,169 @@
+"""Files of recorded calls: both formats, what they share, and what later kinds of entries look like."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from promptlab import cli
+from promptlab.cassettes import format as files
+from promptlab.cassettes import recorder
+from promptlab.cassettes.format import Origin
+from promptlab.errors import ModelError, RecordingError
+from promptlab.models.client import Client
+from promptlab.records import Request
+
+from ..conftest import ROOT
+from ..examples import model
+from ..server import serving
+
+COMMITTED = files.recordings(ROOT / "cassettes")
+
+
+def ask(url, requests):
+    async def go():
+        async with Client(api_key="none-needed") as client:
+            asked = [replace(one, model=model(url)) for one in requests]
+            return await client.ask_all((one, "a call") for one in asked)
+
+    return asyncio.run(go())
+
+
+def request(text, system="system", demonstrations=()):
+    return Request(model(""), system, (*demonstrations, ("user", text)))
+
+
+def recorded(path, requests, origin=files.UNKNOWN, mode="live"):
+    with serving(lambda body: body["messages"][-1]["content"]) as server:
+        with recorder.use(path, mode=mode, record_with="", origin=origin):
+            return ask(server.url, requests)
+
+
+def replayed(path, requests):
+    with recorder.use(path, mode="replay", record_with=""):
+        return ask("http://127.0.0.1:9", requests)
+
+
+def test_the_committed_recordings_are_read_and_sound():
+    assert len(COMMITTED) >= 9
+    assert [] == [problem for path in COMMITTED for problem in files.problems(path)]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_upgrading_keeps_every_call_and_says_so_once(path, tmp_path, capsys):
+    copy = tmp_path / path.name
+    shutil.copy(path, copy)
+    before = files.read(copy)
+    assert 0 == cli.main(["cassettes", "upgrade", str(tmp_path)])
+    assert "1 of 1 rewritten in format 2" in capsys.readouterr().out
+    after = files.read(copy)
+    assert before.calls == after.calls
+    kept = ("answered_by", "server", "recorded", "versions", "dropped")
+    assert {name: before.header[name] for name in kept} == {name: after.header[name] for name in kept}
+    assert [] == list(files.problems(copy))
+    upgraded = copy.read_bytes()
+    assert 0 == cli.main(["cassettes", "upgrade", str(copy)])
+    assert "0 of 1 rewritten in format 2" in capsys.readouterr().out
+    assert upgraded == copy.read_bytes()
+    assert len(upgraded) < path.stat().st_size
+
+
+def test_a_prompt_is_kept_once_however_many_calls_there_are(tmp_path):
+    turns = (("user", "shown " * 100), ("assistant", "answered " * 100))
+    sizes = {}
+    for length in (1_000, 9_000):
+        path = tmp_path / f"{length}.jsonl"
+        asked = [request(f"text {n}", "s" * length, turns) for n in range(20)]
+        live = recorded(path, asked)
+        assert live == replayed(path, asked)
+        sizes[length] = path.stat().st_size
+    assert abs(sizes[9_000] - sizes[1_000] - 8_000) < 200  # seconds have more or fewer digits
+    header = json.loads((tmp_path / "1000.jsonl").read_text().split("\n")[0])
+    assert sorted(["s" * 1_000, *(text for _, text in turns)]) == sorted(header["strings"].values())
+    assert [] == list(files.problems(tmp_path / "1000.jsonl"))
+
+
+def test_texts_and_short_strings_are_written_where_they_are(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("a text that is longer than forty characters, all in all")])
+    header, line, _ = path.read_text().split("\n")[:3]
+    assert {} == json.loads(header)["strings"]
+    assert "a text that is longer than forty characters" in line
+
+
+def test_a_reference_to_a_string_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("text", "s" * 100)])
+    text = path.read_text()
+    path.write_text(text.replace("s" * 100, "t").replace('"strings": {"', '"strings": {"0'))
+    with pytest.raises(RecordingError, match="line 2: not a call"):
+        files.read(path)
+
+
+def test_the_header_says_for_whom_the_calls_were_recorded(tmp_path):
+    path = tmp_path / "run.jsonl"
+    origin = Origin("someone", "test_x.py::test_it", "prompt", ("data.csv",))
+    recorded(path, [request("one")], origin)
+    expected = {"by": "someone", "test": "test_x.py::test_it", "prompt": "prompt", "data": ["data.csv"]}
+    assert expected == files.read_header(path)["origin"]
+
+
+def test_seconds_are_kept_and_never_matched(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("one")])
+    (entry,) = files.read(path).calls.values()
+    assert 0 < entry["seconds"] < 60
+    recording = files.read(path)
+    next(iter(recording.calls.values()))["seconds"] = 99
+    files.write(path, recording)
+    assert "one" == replayed(path, [request("one")])[0].text
+
+
+def test_a_repeated_request_has_a_key_of_its_own(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("one")])
+    recording = files.read(path)
+    ((key, entry),) = recording.calls.items()
+    again = entry | {"repeat": 1}
+    files.write(path, files.Recording(recording.header, {key: entry, f"{key} repeat 1": again}))
+    assert [key, f"{key} repeat 1"] == list(files.read(path).calls)
+    assert [] == list(files.problems(path))
+    asked = entry["request"]
+    assert key == files.request_key(asked["method"], asked["path"], asked["body"])
+
+
+REFUSED = {"type": "error", "error": {"type": "request_too_large", "message": "too large"}}
+
+
+def test_an_example_that_was_rejected_for_good_is_an_entry_that_replays_as_its_error(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("one")])
+    recording = files.read(path)
+    (entry,) = recording.calls.values()
+    entry["kind"] = "rejected"
+    entry["response"] = {"status": 413, "headers": {}, "body": REFUSED}
+    recording.header["answered_by"] = []
+    files.write(path, recording)
+    assert [] == list(files.problems(path))
+    with pytest.raises(ModelError, match="status 413"):
+        replayed(path, [request("one")])
+    del entry["kind"]
+    files.write(path, recording)
+    with pytest.raises(RecordingError, match="line 2: not a call"):
+        files.read(path)
+
+
+def test_adding_to_a_file_of_the_older_format_rewrites_it_and_keeps_its_answers(tmp_path):
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("one")])
+    header, line, end = path.read_text().splitlines()
+    old = {name: value for name, value in json.loads(header).items() if name not in ("origin", "strings")}
+    path.write_text("\n".join([json.dumps(old | {"promptlab": 1}), line, end, ""]))
+    assert [] == list(files.problems(path))
+    recorded(path, [request("one"), request("two")], mode="changed")
+    assert 2 == files.read(path).header["promptlab"]
+    assert ["one", "two"] == [reply.text for reply in replayed(path, [request("one"), request("two")])]
