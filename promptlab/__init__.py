@@ -4,8 +4,6 @@ The public names are loaded when they are first used, so that `import promptlab`
 lists them with their modules, for people, type checkers and this file alike.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The command `promptlab`: work on recordings outside a test session."""
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Every message says what is wrong, shows the value, says what was expected and wh
 It never holds a key or a whole request.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,15 +44,7 @@ class RecordingError(PromptlabError):
 
 
 class CassetteMiss(PromptlabError):
-    """A call is not in the recording.
-
-    Attributes:
-        path: the cassette that was searched.
-        asked_for: the task, iteration and example the call was made for.
-        record_with: the command that makes the recording.
-        empty: whether nothing at all is recorded in `path`.
-        reason: the message without the command.
-    """
+    """A call is not in the recording; `asked_for` says which, and `record_with` is the command that records it."""
 
     def __init__(self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request") -> None:
         self.path, self.record_with, self.empty, self.asked_for = (path, record_with, empty, asked_for)

@@ -5,8 +5,6 @@ and every library, and no library can go around it. It does not see sockets that
 themselves, nor other processes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import os
@@ -43,8 +41,7 @@ def only_loopback(
 ) -> Iterator[None]:
     """Refuse every connection beyond loopback and `hosts`, and to `closed_ports` of loopback.
 
-    Raises:
-        NetworkBlocked: in whoever tries, naming the address, and the test or else `who`.
+    NetworkBlocked is raised in whoever tries, naming the address, and the test or else `who`.
     """
     global _rule, _hooked
     if not _hooked:  # a hook cannot be taken back, so there is one, and it is idle without a rule

@@ -6,8 +6,9 @@ Nothing here computes a metric, reads a file or knows the API.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -161,13 +162,7 @@ class Usage:
     output_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        """Add the counts up."""
-        return Usage(
-            self.calls + other.calls,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
     def __sub__(self, other: Usage) -> Usage:
-        """Return the difference of the counts."""
-        return self + Usage(-other.calls, -other.input_tokens, -other.output_tokens)
+        return Usage(*map(operator.sub, astuple(self), astuple(other)))

@@ -4,8 +4,6 @@ A credential in use is what the request itself was sent with, and what the envir
 profile files hold. It is looked for plain, percent-encoded, in hexadecimal and in base64.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib
@@ -47,9 +45,9 @@ ENDS_SECRET = re.compile(
 
 
 def masked(text: str) -> str:
-    """Replace everything that has the shape of a key; the text of a JSON document stays one.
+    """Replace everything that has the shape of a key; a JSON document stays one.
 
-    What stands in its place tells two keys apart, so that texts that differ in nothing else stay different.
+    Two keys get two replacements, so that texts that differ in nothing else stay different.
     """
     return SHAPES.sub(_mask, text)
 
@@ -76,8 +74,7 @@ def credential_in(
 ) -> tuple[str, str] | None:
     """Find a credential in a JSON value: one that a request was sent with, or another.
 
-    Returns:
-        Where it stands and whose it is, never what it is; None where there is none.
+    Returns where it is and whose, never the credential itself; None where there is none.
     """
     texts = list(places(value, path))
     whole = "\n".join(text for _, text in texts)  # one search through all of it is nearly always enough
@@ -100,17 +97,20 @@ def kept() -> tuple[tuple[str, str], ...]:
     names = ("ANTHROPIC_", "CLAUDE_")
     found = {name: value for name, value in os.environ.items() if name.startswith(names)}
     known = [(name, value) for name, value in found.items() if SECRET_NAME.search(name)]
-    known += [pair for pair in os.environ.items() if pair[0] not in found and ENDS_SECRET.search(pair[0])]
+    others = ((name, value) for name, value in os.environ.items() if name not in found)
+    known += [(name, value) for name, value in others if ENDS_SECRET.search(name) and not _a_word(value)]
     for one in found.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
         name, _, value = one.partition(":")
         if not HARMLESS.fullmatch(name.strip()):
             known.append((f"header {name.strip()!r} of ANTHROPIC_CUSTOM_HEADERS", value.strip()))
     folder = Path(found.get("ANTHROPIC_CONFIG_DIR", "~/.config/anthropic")).expanduser()
-    files = [
-        *folder.glob("**/*.json"),
-        *(Path(value) for name, value in found.items() if name.endswith("_FILE")),
-    ]
+    files = [*folder.glob("**/*.json"), *(Path(found[name]) for name in found if name.endswith("_FILE"))]
     return (*known, *(pair for path in files for pair in _in_file(path)))
+
+
+def _a_word(value: str) -> bool:
+    """Say whether a value may be an ordinary word, as in POSTGRES_PASSWORD=postgres."""
+    return value.isalpha() and len(value) < 16 and value.casefold() == value
 
 
 def _in_file(path: Path) -> tuple[tuple[str, str], ...]:

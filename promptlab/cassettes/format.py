@@ -4,8 +4,6 @@ A file is JSON lines. The first line is the header: who answered, where, when, f
 dropped. Then one line a call, sorted by request, and a last line that says that the file is whole.
 """
 
-from __future__ import annotations
-
 import copy
 import datetime
 import hashlib
@@ -131,9 +129,7 @@ def allowed(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
 
 def server_of(host: str) -> str:
     """Name the class of a server; its address stays out of the file."""
-    if host in (ANTHROPIC, "loopback"):
-        return host
-    return "loopback" if is_loopback(host) else "other"
+    return host if host == ANTHROPIC else "loopback" if is_loopback(host) else "other"
 
 
 def _said(entry: Entry) -> str:
@@ -147,11 +143,7 @@ def _said(entry: Entry) -> str:
 
 
 def read(path: Path) -> Recording:
-    """Read a file of recorded calls; an empty Recording where there is none.
-
-    Raises:
-        RecordingError: the file is not one, or not whole; with the line, and what to do.
-    """
+    """Read a file of recorded calls; RecordingError, with the line and what to do, where it is none."""
     header, lines = _lines_of(path)
     if not header:
         return Recording()
@@ -262,7 +254,8 @@ def _damaged(path: Path, number: int, why: str, *, line: str = "") -> RecordingE
 
 def updated(old: Recording, calls: Mapping[str, Entry], origin: Origin = UNKNOWN) -> Recording:
     """Return the recording that `calls` make; an answer that has not changed keeps its old line."""
-    kept = {key: _unchanged(old.calls.get(key), entry) for key, entry in calls.items()}
+    same = [key for key in calls if key in old.calls and _said(old.calls[key]) == _said(calls[key])]
+    kept = {**calls, **{key: old.calls[key] for key in same}}
     return old if kept == old.calls else Recording(header_of(kept.values(), origin), kept)
 
 
@@ -271,10 +264,6 @@ def without(old: Recording, orphans: Collection[str]) -> Recording:
     kept = {key: entry for key, entry in old.calls.items() if key not in orphans}
     new = header_of(kept.values(), UNKNOWN)
     return Recording(old.header | {name: new[name] for name in ("answered_by", "server")}, kept)
-
-
-def _unchanged(old: Entry | None, new: Entry) -> Entry:
-    return old if old is not None and _said(old) == _said(new) else new
 
 
 def header_of(entries: Iterable[Entry], origin: Origin) -> dict[str, Any]:
@@ -293,11 +282,7 @@ def header_of(entries: Iterable[Entry], origin: Origin) -> dict[str, Any]:
 
 
 def write(path: Path, recording: Recording) -> None:
-    """Replace a file of recorded calls as a whole, sorted by request; a crash leaves the old file.
-
-    Raises:
-        RecordingError: the file cannot be written; the old one is as it was.
-    """
+    """Replace a file of recorded calls as a whole, sorted by request; a crash leaves the old file."""
     bodies = {key: canonical(entry["request"]["body"]) for key, entry in recording.calls.items()}
     order = sorted(bodies, key=lambda key: (bodies[key], key))
     strings: dict[str, str] = {}
@@ -380,7 +365,7 @@ def describe(folder: Path) -> str:
     who = sorted({name for one in headers for name in one["answered_by"]})
     where = sorted({name for one in headers for name in one["server"]})
     days = [one["recorded"] for one in headers]
-    when = " to ".join(sorted({min(days), max(days)}))
+    when = " to ".join(dict.fromkeys((min(days), max(days))))
     return f"replays {', '.join(who)} at {' and '.join(where)}, recorded {when}"
 
 
@@ -450,12 +435,10 @@ def export(path: Path, target: Path, base_url: str) -> int:
     if not path.exists():
         raise RecordingError(f"{path}: there is no such file")
     entries = list(read(path).calls.values())
-    requests = [
-        VcrRequest(
-            asked["method"], base_url + asked["path"], json.dumps(asked["body"]).encode(), asked["headers"]
-        )
-        for asked in (entry["request"] for entry in entries)
-    ]
+    requests = []
+    for asked in (entry["request"] for entry in entries):
+        url, body = base_url + asked["path"], json.dumps(asked["body"]).encode()
+        requests.append(VcrRequest(asked["method"], url, body, asked["headers"]))
     both = {"requests": requests, "responses": [as_response(entry) for entry in entries]}
     FilesystemPersister.save_cassette(str(target), both, yamlserializer)
     return len(entries)

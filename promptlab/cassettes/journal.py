@@ -4,8 +4,6 @@ A line is handed to the operating system before the caller sees the reply. It su
 however that ends; it does not survive a power failure.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path
@@ -18,19 +16,13 @@ from promptlab.errors import RecordingError
 class Journal:
     """The journal beside a cassette, held by one process at a time.
 
-    Attributes:
-        lines: what it holds, one recorded call each, without line ends.
-        torn: whether the last line was cut off, and so was dropped.
+    Raises:
+        RecordingError: it cannot be written, or another process records into it; nothing was asked.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the journal, or begin one.
-
-        Raises:
-            RecordingError: it cannot be written, or another process records into it; nothing was asked.
-        """
         self.path = path
-        self._lock = filelock.FileLock(f"{path}.lock", blocking=False)
+        self._lock = filelock.FileLock(f"{path}.lock", blocking=False, thread_local=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -40,21 +32,18 @@ class Journal:
                 f"{path}: another process is recording into it. Wait for it, or stop it; nothing was asked"
             ) from None
         except OSError as error:
+            self._lock.release()
             raise RecordingError(
                 f"{path}: cannot be written, so nothing was asked: {error.strerror}"
             ) from error
         content = path.read_bytes()
         self._size = content.rfind(b"\n") + 1
-        self.torn = self._size < len(content)
+        self.torn = self._size < len(content)  # the last line was cut off, and is dropped
         os.ftruncate(self._file, self._size)
         self.lines = content[: self._size].decode("utf-8", "replace").split("\n")[:-1]
 
     def append(self, line: str) -> None:
-        """Write a line, given without its end; where it cannot be written whole, none of it is kept.
-
-        Raises:
-            RecordingError: the disk is full, or gone. What was written before is kept.
-        """
+        """Write a line, given without its end; RecordingError where that fails, and none of it is kept."""
         data = f"{line}\n".encode()
         left = memoryview(data)
         try:

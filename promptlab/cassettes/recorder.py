@@ -48,18 +48,8 @@ def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -
     While calls are made, each reply is appended to a journal beside the file as it arrives, and the file
     is written once the block has ended without an error. A block that did not end so is resumed from its
     journal by the next one: no reply is paid twice. "live" replaces the recording by what the block asked
-    for; "changed" adds to it.
-
-    Args:
-        path: the cassette, a file of JSON lines.
-        mode: whether calls are made, and which.
-        record_with: the command that records, for the error.
-        origin: for whom the calls are recorded.
-
-    Raises:
-        CassetteMiss: in the caller of the API, for a call that was not recorded.
-        RecordingError: for a file that is not a cassette or cannot be written, and for a cassette that
-            is opened while another is in use; nothing was asked.
+    for; "changed" adds to it. A call that was not recorded raises CassetteMiss in the caller of the API, with
+    the command `record_with`; a file that cannot be read or written raises RecordingError before any call.
     """
     recorder = vcr.VCR()
     recorder.register_persister(_NoFiles)
@@ -92,20 +82,14 @@ class _NoFiles:
 
 
 class IndexedCassette(Cassette):  # type: ignore[misc]
-    """A cassette whose calls are found by the key of the request, at the same cost in any size.
-
-    Attributes:
-        recording: what the file held when it was opened.
-        played: keys of the calls that were answered, recorded ones and new ones.
-        resumed: how many replies were kept from a run that did not end.
-    """
+    """A cassette whose calls are found by the key of the request, at the same cost in any size."""
 
     def __init__(self, path: str, *, mode: Mode, record_with: str, **config: Any) -> None:
         super().__init__(path, **config)
         self.file, self.mode, self.record_with = Path(path), mode, record_with
-        self.recording = Recording()
-        self.played: set[str] = set()
-        self.resumed = 0
+        self.recording = Recording()  # what the file held when it was opened
+        self.played: set[str] = set()  # keys of the calls that were answered, recorded ones and new ones
+        self.resumed = 0  # replies that were kept from a run that did not end
         self._notes: list[str] = []
         self._masked: Counter[str] = Counter()  # how many calls have what looks like a key, by place
         self._calls: dict[str, Entry] = {}  # what can be played
@@ -117,8 +101,8 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
     def notes(self) -> list[str]:
         """What people should know about this recording, a sentence each."""
         places = ", ".join(f"{place} of {count} calls" for place, count in sorted(self._masked.items()))
-        masked = [f"{self.file}: what looks like a key was stored masked, in {places}"] if places else []
-        return [*self._notes, *masked]
+        masked = f"{self.file}: what looks like a key was stored masked, in {places}"
+        return [*self._notes, masked] if places else self._notes
 
     def missing(self, requests: Iterable[Request]) -> int:
         """Count the requests that cannot be played, each once."""
@@ -133,7 +117,7 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         if self.mode not in RECORDING:
             raise CassetteMiss(str(self.file), self.record_with, empty=not self._calls)
         self._refuse_credentials({"body": json.loads(request.body or b"null")}, "call.request", request)
-        request.promptlab_asked = time.monotonic()
+        request.promptlab_started = time.monotonic()
         return False
 
     def play_response(self, request: VcrRequest) -> dict[str, Any]:
@@ -233,22 +217,17 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
     body = files.kept_of(plain["body"]["string"])
     if body is None:
         return None
-    entry: Entry = {
-        "request": {
-            "method": request.method,
-            "server": files.server_of(urlsplit(request.uri).hostname or ""),
-            "path": files.api_path(request.path),
-            "headers": files.allowed(request.headers, files.REQUEST_HEADERS),
-            "body": json.loads(request.body),
-        },
-        "response": {
-            "status": 200,
-            "headers": files.allowed(plain["headers"], files.RESPONSE_HEADERS),
-            "body": body,
-        },
+    asked = {
+        "method": request.method,
+        "server": files.server_of(urlsplit(request.uri).hostname or ""),
+        "path": files.api_path(request.path),
+        "headers": files.allowed(request.headers, files.REQUEST_HEADERS),
+        "body": json.loads(request.body),
     }
-    if asked := getattr(request, "promptlab_asked", None):
-        entry["seconds"] = round(time.monotonic() - asked, 3)
+    headers = files.allowed(plain["headers"], files.RESPONSE_HEADERS)
+    entry: Entry = {"request": asked, "response": {"status": 200, "headers": headers, "body": body}}
+    if started := getattr(request, "promptlab_started", None):
+        entry["seconds"] = round(time.monotonic() - started, 3)
     return entry
 
 

@@ -3,8 +3,6 @@
 With other examples it would be another run: a project whose data grow keeps the replay of the old one.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, replace
 from pathlib import Path

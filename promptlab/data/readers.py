@@ -77,9 +77,6 @@ def from_dataframe(frame: pandas.DataFrame, **columns: str) -> tuple[Example, ..
     return _examples(_frame_rows(frame, "DataFrame"), "DataFrame", columns)
 
 
-# -- rows of each kind of file ------------------------------------------------------------------
-
-
 def _text_of(path: Path) -> str:
     """Read a file as UTF-8, with or without a byte order mark; line ends stay as they are."""
     try:
@@ -138,8 +135,6 @@ def _frame_rows(frame: pandas.DataFrame, name: str) -> Iterator[Row]:
         yield Source(name, repr(index)), {str(column): value for column, value in row.items()}
 
 
-# -- from rows to examples ----------------------------------------------------------------------
-
 COLUMNS = ("text", "label", "id", "note", "canonical", "group")
 TRUE, FALSE = (
     ("1", "1.0", "true", "yes"),
@@ -169,12 +164,15 @@ def _example(where: Source, row: Mapping[str, Any], columns: Mapping[str, str]) 
     text = cell["text"]
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{where}: text is {text!r}, expected some text. Fill it in or drop the row.")
+    canonical = _string(cell["canonical"]).strip().casefold()
+    if canonical not in TRUE + FALSE:
+        raise DataError(f"{where}: canonical is {cell['canonical']!r}, expected true, false or nothing")
     return Example(
         id=_string(cell["id"]) or hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
         text=text,
         label=_string(cell["label"]),
         note=_string(cell["note"]),
-        canonical=_flag(where, cell["canonical"]),
+        canonical=canonical in TRUE,
         group=_string(cell["group"]) or None,
         source=where,
     )
@@ -182,10 +180,3 @@ def _example(where: Source, row: Mapping[str, Any], columns: Mapping[str, str]) 
 
 def _string(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _flag(where: Source, value: object) -> bool:
-    word = _string(value).strip().casefold()
-    if word not in TRUE + FALSE:
-        raise DataError(f"{where}: canonical is {value!r}, expected true, false or nothing")
-    return word in TRUE

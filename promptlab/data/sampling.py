@@ -1,7 +1,5 @@
 """Which examples are drawn: ranked by a hash, so a draw depends on nothing but its arguments."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 

@@ -3,13 +3,10 @@
 Bad data is rejected here, before any call is paid. Every error names the file, the row and the value.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -79,11 +76,14 @@ class Task:
     def splits(self) -> dict[str, tuple[Example, ...]]:
         """The examples of "train", "validation" and "test", each in the order they were given."""
         pinned = {e.group or e.id for e in self.examples if e.canonical}  # to train, with their groups
-        homes = [_split_of(e, pinned, self.split_seed, self.shares) for e in self.examples]
-        return {
-            split: tuple(e for e, home in zip(self.examples, homes, strict=True) if home == split)
-            for split in SPLITS
-        }
+        found: dict[str, list[Example]] = {split: [] for split in SPLITS}
+        for example in self.examples:  # placed by its group or id alone, so that no other example can move it
+            key = example.group or example.id
+            u = rank(self.split_seed, key) / 2**64
+            train, validation, _ = self.shares
+            later = "validation" if u < train + validation else "test"
+            found["train" if key in pinned or u < train else later].append(example)
+        return {split: tuple(examples) for split, examples in found.items()}
 
     @cached_property
     def canonical(self) -> tuple[Example, ...]:
@@ -188,12 +188,3 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         raise DataError(
             f"task {name!r}: {len(examples)} examples, all of the same label; expected two labels or more"
         )
-
-
-def _split_of(example: Example, pinned: Set[str], seed: int, shares: tuple[float, float, float]) -> str:
-    """Place an example by its group or id alone, so that no other example can move it."""
-    key = example.group or example.id
-    u = rank(seed, key) / 2**64
-    if key in pinned or u < shares[0]:
-        return "train"
-    return "validation" if u < shares[0] + shares[1] else "test"

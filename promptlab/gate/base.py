@@ -1,7 +1,5 @@
 """The prompt of a base commit beside the one in the working tree: their recorded answers to the same examples."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -146,7 +144,7 @@ def _read(place: Place, commit: Commit) -> _Base:
     if not recording.calls:  # recorded under another name, perhaps
         for path in files.recordings(commit.extract(place.root / "cassettes" / profile.name)):
             recording.calls |= _or_else(functools.partial(files.read, path), Recording(), unreadable).calls
-    unreadable = [why.replace(f"{commit.copies}/", f"{commit.name}:") for why in unreadable]
+    unreadable = [why.replace(f"{commit.copies.name}/", f"{commit.name}:") for why in unreadable]
     return _Base(prompt, place.classifier or profile.classifier, recording, unreadable)
 
 

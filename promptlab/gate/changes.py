@@ -1,7 +1,5 @@
 """What else differs from the base: changes that a comparison should not be blamed for, or hide."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 from collections.abc import Iterator

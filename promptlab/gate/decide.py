@@ -1,7 +1,5 @@
 """The decision on a prompt against the one of a base, and whether the session fails for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +71,7 @@ class Decision:
 
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
-    """Judge all pairs with one chance of error.
-
-    "worse" and "incomplete" (too few examples on both sides) fail; with `strict`, so does what is not
-    shown to be no worse, and a prompt whose folder was renamed and changed at once.
-    """
+    """Judge all pairs with one chance of error; what fails the session is in the README."""
     sides = {one.title: (one.base, one.new) for one in pairs if not _incomplete(one) and one.base and one.new}
     judged = compare_all((base, new) for base, new in sides.values() if base and new)
     comparisons = dict(zip(sides, judged, strict=True))

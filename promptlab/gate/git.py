@@ -1,7 +1,5 @@
 """The project at another commit, read out of git: nothing is checked out, nothing is run."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -24,32 +22,23 @@ class Commit:
     name: str  # as it was asked for, such as "origin/main"
     id: str  # where the working tree and `name` diverged, forty hexadecimal digits
     top: Path  # the repository's own folder
-    _copies: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)
+    copies: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)  # what was extracted
 
     def extract(self, path: Path) -> Path:
-        """Copy a file, or a folder, out of the commit; return where its copy is, if the commit has it.
-
-        Raises:
-            BaseError: the path lies outside the repository.
-        """
+        """Copy a file, or a folder, out of the commit; return where its copy is, if the commit has it."""
         inside = self.inside(path)
-        target = Path(self._copies.name) / inside
+        target = Path(self.copies.name) / inside
         if not target.exists():
             for name in self._git("ls-tree", "-r", "-z", "--name-only", self.id, "--", inside).split(b"\0"):
                 if name:
-                    copy = Path(self._copies.name) / name.decode()
+                    copy = Path(self.copies.name) / name.decode()
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     copy.write_bytes(self._git("cat-file", "blob", f"{self.id}:{name.decode()}"))
         return target
 
-    @property
-    def copies(self) -> str:
-        """The folder that holds what was extracted."""
-        return self._copies.name
-
     def close(self) -> None:
         """Remove what was extracted."""
-        self._copies.cleanup()
+        self.copies.cleanup()
 
     def inside(self, path: Path) -> str:
         """Return a path relative to the repository; BaseError where it lies outside."""
@@ -71,11 +60,7 @@ class Commit:
 
 
 def commit(folder: Path, name: str) -> Commit:
-    """Find the commit at which the working tree of `folder` diverged from `name`.
-
-    Raises:
-        BaseError: there is no git, no repository, no such commit, or a history that was cut off.
-    """
+    """Find the commit at which the working tree of `folder` diverged from `name`; BaseError says what is wrong."""
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     try:

@@ -3,8 +3,6 @@
 The ledger is a file of lines "task,examples,prompt", sorted; git may join those of two branches line by line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The prompt asks for the answer in a form, an extractor reads that form, and what
 An extractor need not know the task's labels: `read_label` normalizes what it found and looks it up.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -1,7 +1,5 @@
 """Replies in the syntax of an answer format, for Hypothesis; the extra `hypothesis` installs it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Sequence

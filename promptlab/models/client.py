@@ -37,15 +37,12 @@ class Client:
     """Asks models, at most `workers` calls at a time, identical requests once.
 
     Use it as an asynchronous context manager; it belongs to the event loop it was entered in.
-
-    Attributes:
-        usage: distinct requests asked so far, and the tokens that their replies count.
     """
 
     def __init__(self, *, workers: int = WORKERS, api_key: str | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
-        self.usage = Usage()
+        self.usage = Usage()  # of the distinct requests made so far
         self._api_key = api_key
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
@@ -67,13 +64,8 @@ class Client:
     async def ask(self, request: Request, asked_for: str) -> Reply:
         """Return the reply to a request; the same request is asked once.
 
-        Args:
-            request: the call.
-            asked_for: who needs it ("task 'x', iteration 1, example 'q7'"), for errors.
-
-        Raises:
-            CassetteMiss: the call is replayed and was never recorded.
-            ModelError: the API refused the call, or stayed unreachable.
+        `asked_for` is who needs it ("task 'x', iteration 1, example 'q7'"), for the errors: CassetteMiss where
+        a replayed call was never recorded, ModelError where the API refused it or stayed unreachable.
         """
         body = arguments(request)
         key = json.dumps([request.model.base_url, body], sort_keys=True)
@@ -154,27 +146,20 @@ class Client:
 
 
 def reachable(*models: Model) -> None:
-    """Ask each server of these models for its list of models, which costs nothing.
-
-    Raises:
-        ModelError: no credential, a refused one, or no answer; in one sentence what to set.
-    """
-    for model in {model.base_url: model for model in models}.values():
-        asyncio.run(_reach(model))
-
-
-async def _reach(model: Model) -> None:
+    """Ask each server of these models for its list of models, which is free; ModelError says what to set."""
     import anthropic
 
-    async with Client() as client:
-        try:
-            await client._at(model).with_options(timeout=20).models.list(limit=1)
-        except TypeError as error:
-            raise ModelError(_advice(model, error)) from error
-        except anthropic.APIError as error:
-            # Any other status is an answer too: not every server has this list.
-            if getattr(error, "status_code", None) in (None, 401, 403):
-                raise ModelError(_advice(model, error)) from error
+    async def reach(model: Model) -> None:
+        async with Client() as client:
+            try:
+                await client._at(model).with_options(timeout=20).models.list(limit=1)
+            except (TypeError, anthropic.APIError) as error:
+                # Any other status is an answer too: not every server has this list.
+                if isinstance(error, TypeError) or getattr(error, "status_code", None) in (None, 401, 403):
+                    raise ModelError(_advice(model, error)) from error
+
+    for model in {model.base_url: model for model in models}.values():
+        asyncio.run(reach(model))
 
 
 def _worth_retrying(error: anthropic.APIError) -> bool:

@@ -1,7 +1,5 @@
 """A request as the Messages API takes it, and a reply as it gives it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +19,7 @@ def url_of(model: Model) -> str:
 
 
 def arguments(request: Request) -> dict[str, Any]:
-    """Write a request as arguments of the SDK's messages.create.
-
-    Raises:
-        ModelError: for a reply prefix that this model is known to refuse.
-    """
+    """Write a request as arguments of the SDK's messages.create; ModelError for a reply prefix it refuses."""
     model = request.model
     refuses = model.name.startswith("claude-") and not model.name.startswith(TAKES_REPLY_PREFIX)
     if request.messages[-1][0] == "assistant" and refuses:

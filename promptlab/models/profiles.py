@@ -1,18 +1,7 @@
-"""Which models are asked: the profiles in [tool.promptlab] of pyproject.toml.
+"""Which models are asked: the profiles in [tool.promptlab] of pyproject.toml; the README has an example.
 
-    [tool.promptlab]
-    replay = "local"  # whose recordings a plain `pytest` replays
-    live = "claude"   # who answers `pytest --live`
-
-    [tool.promptlab.profiles.local]
-    base_url = "http://127.0.0.1:8082"
-    classifier = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 160, extra_body = { temperature = 0 } }
-    critic = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 1000 }
-
-The profile "claude" is there without being written, and can be written over.
+The profile "claude" exists without being written, and can be overwritten.
 """
-
-from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How a prompt and a text become a request, and the folder in which a prompt lives."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
 

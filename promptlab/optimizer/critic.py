@@ -4,8 +4,6 @@ Two calls over the same context. First the critique: it says what is wrong with 
 code can check. Then the update: given the claims that hold, it rewrites the prompt.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,9 +31,6 @@ SYSTEM, ASK_CLAIMS, ASK_REWRITE = (
     Path(__file__).with_name(f"critic_{name}.md").read_text(encoding="utf-8").removesuffix("\n")
     for name in ("system", "claims", "rewrite")
 )
-
-
-# -- the context --------------------------------------------------------------------------------
 
 
 def context(
@@ -115,15 +110,8 @@ def _counts(task: Task, seen: Evaluation) -> str:
     return "\n".join([f"{seen.primary_name} {seen.primary:.3f} on {seen.scores.n} texts", *lines])
 
 
-# -- the critique -------------------------------------------------------------------------------
-
-
 async def criticize(ask: Ask, context: Request, seen: Evaluation) -> Critique:
-    """Ask for claims and discard those that the predictions contradict; there may be none left.
-
-    Raises:
-        RewriteError: where there is no mistake, or both the answer and its repair were refused or cut off.
-    """
+    """Ask for claims and discard those that the predictions contradict; there may be none left."""
     if not seen.mistakes:
         raise RewriteError("the prompt made no mistake on the minibatch")
     request = _with_task(context, ASK_CLAIMS)
@@ -190,17 +178,10 @@ def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str |
     return None
 
 
-# -- the update ---------------------------------------------------------------------------------
-
-
 async def rewrite(
     ask: Ask, context: Request, critique: Critique, task: Task, parent: Prompt, max_characters: int
 ) -> Prompt:
-    """Ask for a new prompt and check it before any call is paid for it.
-
-    Raises:
-        RewriteError: where neither the answer nor its repair is a prompt that can be tried.
-    """
+    """Ask for a new prompt and check it before any call is paid for it; RewriteError where that fails twice."""
 
     def read(reply: Reply) -> Prompt:
         prompt = read_prompt(reply.text, parent)

@@ -1,7 +1,5 @@
 """What happened in an optimization, iteration by iteration, and its result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,17 +21,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Critique:
-    """What the critic said is wrong with a prompt.
+    """What the critic said is wrong with a prompt."""
 
-    Attributes:
-        text: the critic's answer, whole.
-        claims: the claims that the predictions confirm.
-        discarded: (text of the claim, why it is false) of every other claim.
-    """
-
-    text: str
-    claims: tuple[Claim, ...]
-    discarded: tuple[tuple[str, str], ...]
+    text: str  # the critic's answer, whole
+    claims: tuple[Claim, ...]  # those that the predictions confirm
+    discarded: tuple[tuple[str, str], ...]  # of every other claim, its text and why it is false
 
 
 @dataclass(frozen=True)

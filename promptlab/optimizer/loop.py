@@ -1,7 +1,5 @@
 """The optimization loop: the order of the steps, each of which is in a module of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import functools
@@ -131,14 +129,13 @@ def better(new: Evaluation, old: Evaluation) -> bool:
 
 def judge(new: Candidate, old: Candidate) -> tuple[bool, str]:
     """Accept or reject a new prompt, and say in words why."""
-    if new.validation is None or old.validation is None:
-        stage, accepted, pair = "minibatch", False, (old.minibatch, new.minibatch)
-    else:
-        pair = (old.validation, new.validation)
-        stage, accepted = "validation", better(new.validation, old.validation)
-    verdict = "accepted" if accepted else "rejected"
-    name, before, after = pair[0].primary_name, pair[0].primary, pair[1].primary
-    return (accepted, f"{verdict}: {name} on {stage} {before:.3f} -> {after:.3f}")
+    before, after, accepted = old.minibatch, new.minibatch, False
+    if new.validation and old.validation:
+        before, after = old.validation, new.validation
+        accepted = better(after, before)
+    verdict = f"{'accepted' if accepted else 'rejected'}: {after.primary_name} on "
+    verdict += "validation" if new.validation else "minibatch"
+    return accepted, f"{verdict} {before.primary:.3f} -> {after.primary:.3f}"
 
 
 async def _forward(
@@ -151,12 +148,9 @@ async def _forward(
     examples: Sequence[Example],
 ) -> Evaluation:
     """Ask the classifier about every example and score its answers."""
+    where = f"task {task.name!r}, {step}, example"
     replies = await client.ask_all(
-        (
-            prompts.request(prompt, example.text, classifier),
-            f"task {task.name!r}, {step}, example {example.id!r}",
-        )
-        for example in examples
+        (prompts.request(prompt, one.text, classifier), f"{where} {one.id!r}") for one in examples
     )
     pairs = zip(examples, replies, strict=True)
     rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
@@ -202,27 +196,14 @@ async def evaluate_async(
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was refused, or stayed without an answer.
     """
-    ask = functools.partial(evaluate_some, task, prompts.prompt_of(prompt), classifier=classifier)
-    result = await ask(task.split(split), split=split, workers=workers, api_key=api_key)
-    if not task.canonical:
-        return result
-    canonical = await ask(task.canonical, split="canonical", workers=workers, api_key=api_key)
-    return replace(result, canonical_rows=canonical.rows)
-
-
-async def evaluate_some(
-    task: Task,
-    prompt: Prompt,
-    examples: Sequence[Example],
-    *,
-    classifier: Model | str,
-    split: str,
-    workers: int = WORKERS,
-    api_key: str | None = None,
-) -> Evaluation:
-    """Do as `evaluate_async` with examples that are no split; `split` is what they are called."""
+    prompt, examples = prompts.prompt_of(prompt), task.split(split)
     async with Client(workers=workers, api_key=api_key) as client:
-        return await _forward(client, model_of(classifier), task, "evaluation", split, prompt, examples)
+        forward = functools.partial(_forward, client, model_of(classifier), task, "evaluation")
+        result = await forward(split, prompt, examples)
+        if not task.canonical:
+            return result
+        canonical = await forward("canonical", prompt, task.canonical)
+        return replace(result, canonical_rows=canonical.rows)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -1,7 +1,5 @@
 """The rewritten prompt: its outline, how it is read, and what is rejected before a call is paid for it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 
@@ -24,13 +22,10 @@ def with_gap(system: str, task: Task) -> str:
 
 
 def read_prompt(text: str, parent: Prompt) -> Prompt:
-    """Read the parts of a new prompt; of a part written twice, the last.
+    """Read the parts of a new prompt; of a part written twice, the last. RewriteError where one is missing.
 
     White space around a part is the parent's: the critic writes each part on lines of its own, which
     says nothing about the white space that the prompt should have.
-
-    Raises:
-        RewriteError: where a part is missing.
     """
     parts = {}
     for part in REWRITTEN:
@@ -46,12 +41,10 @@ def read_prompt(text: str, parent: Prompt) -> Prompt:
 
 
 def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, max_characters: int) -> None:
-    """Reject a prompt that cannot work or should not be tried.
+    """Raise RewriteError for a prompt that cannot work or should not be tried.
 
-    Raises:
-        RewriteError: a label or the answer format is not named, a part has lost the answer format, the
-            gap is not filled, the prompt is too long or its words have not changed, or it repeats
-            a text of validation or test.
+    It has to name every label and the answer format, in each part that did, to fill the gap, to be short and
+    new, and to repeat no text of validation or test.
     """
     text = _whole(prompt)
     for label in task.labels:

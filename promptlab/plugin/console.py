@@ -1,7 +1,5 @@
 """Lines on the terminal; on GitHub, none of them can be taken for a workflow command."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -12,11 +10,7 @@ import pytest
 
 
 class Console:
-    """Shows lines while the session runs.
-
-    Args:
-        config: pytest's; None prints, for use without pytest.
-    """
+    """Shows lines while the session runs; without pytest's config it prints them."""
 
     def __init__(self, config: pytest.Config | None = None) -> None:
         self._config = config

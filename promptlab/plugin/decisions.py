@@ -1,7 +1,6 @@
 """The decisions on the prompts of a session: tests, warnings, GitHub's files and annotations."""
 
-from __future__ import annotations
-
+import itertools
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -51,11 +50,6 @@ class PromptTest(pytest.Item):
 def report(session: pytest.Session, results: Results, folder: Path) -> tuple[list[str], list[str]]:
     """Judge the session's prompts, run a test for each, and write what GitHub shows.
 
-    Args:
-        session: the one that ends.
-        results: what its tests have found.
-        folder: where the comment is written.
-
     Returns:
         Lines for the summary, and annotations, which are commands for GitHub.
     """
@@ -66,13 +60,13 @@ def report(session: pytest.Session, results: Results, folder: Path) -> tuple[lis
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
             unsure = one.verdict == "inconclusive" and not one.failed
             failure, warning = one.explanation if one.failed else None, one.brief if unsure else None
-            _run(session, nodeid, failure, warning, list(_properties(one)))
+            _run(session, nodeid, failure, warning, *_properties(one))
     comment = _write(results, decisions, folder)
     lines = [f"{title}: not evaluated: {why}" for title, why in results.failures]
     if not decisions and not results.failures:
         lines.append(NOTHING)
         if strict:
-            _run(session, "promptlab::a prompt is judged", NOTHING, None, [])
+            _run(session, "promptlab::a prompt is judged", NOTHING, None)
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
     annotations = [line for one in decisions for line in _annotations(one)]
     return [*"\n".join(lines).splitlines(), f"for a pull request: {comment}"], annotations
@@ -83,7 +77,7 @@ def _run(
     nodeid: str,
     failure: str | None,
     warning: str | None,
-    figures: list[tuple[str, object]],
+    *figures: tuple[str, object],
 ) -> None:
     """Run a test after the others, through pytest's own protocol."""
     item = PromptTest.from_parent(session, name=nodeid.partition("::")[2], nodeid=nodeid)
@@ -116,9 +110,8 @@ def _properties(one: Decision) -> Iterator[tuple[str, object]]:
     yield "promptlab.broken", len(one.comparison.broken)
     if found := one.comparison.difference:
         yield "promptlab.metric", found.metric
-        yield from (
-            (f"promptlab.{name}", round(getattr(found, name), 6)) for name in ("point", "low", "high")
-        )
+        for name in ("point", "low", "high"):
+            yield f"promptlab.{name}", round(getattr(found, name), 6)
 
 
 def _annotations(one: Decision) -> Iterator[str]:
@@ -133,14 +126,9 @@ def _annotations(one: Decision) -> Iterator[str]:
         if before != after:
             file = _escaped(f"{one.pair.folder}/{part}.md", ":,")
             title = _escaped(f"{one.pair.title}: {one.verdict}", ":,")
-            yield f"::{kind} file={file},line={_first_difference(before, after)},title={title}::{text}"
-
-
-def _first_difference(old: str, new: str) -> int:
-    same = next(
-        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
-    )
-    return 1 + old[:same].count("\n")
+            same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+            line = 1 + sum(a == "\n" for a, _ in same)
+            yield f"::{kind} file={file},line={line},title={title}::{text}"
 
 
 def _escaped(text: str, more: str = "") -> str:

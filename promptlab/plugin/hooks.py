@@ -106,22 +106,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Close the network to all tests, where the project wants that; once they have run, judge the prompts."""
-    try:
-        with _closed_network(session.config):
+    with contextlib.ExitStack() as closed:
+        if options.closes_network(session.config):
+            from promptlab.network import only_loopback
+
+            closed.enter_context(only_loopback("a test"))
+        try:
             done = yield
-    except session.Interrupted as error:
-        _judge(session, interrupted=str(error))
-        raise
+        except session.Interrupted as error:
+            _judge(session, interrupted=str(error))
+            raise
     _judge(session)
     return done
-
-
-def _closed_network(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
-    if not options.closes_network(config):
-        return contextlib.nullcontext()
-    from promptlab.network import only_loopback
-
-    return only_loopback("a test")
 
 
 def _judge(session: pytest.Session, interrupted: str = "") -> None:

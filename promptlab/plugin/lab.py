@@ -4,8 +4,6 @@ Each piece of work is recorded once. It is identified by data, prompt, models an
 and scored afterwards, so that one recording serves tasks with different extractors.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os
@@ -29,7 +27,7 @@ from promptlab.gate import base, decide, git, ledger
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.models import prompts
-from promptlab.models.client import ANY_KEY
+from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import url_of
 from promptlab.models.profiles import ROLES, Profile
 from promptlab.optimizer import loop
@@ -40,7 +38,7 @@ from promptlab.plugin.console import Console
 from promptlab.plugin.results import Results
 from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
-from promptlab.records import Example, Model, Prompt
+from promptlab.records import Example, Model, Prompt, Request
 from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
@@ -62,11 +60,6 @@ class Settings:
     def makes_calls(self) -> bool:
         """Whether the session makes and records calls."""
         return self.mode in recorder.RECORDING
-
-    @property
-    def key(self) -> str | None:
-        """The key for the SDK, which wants one on replay too; None leaves it to the SDK."""
-        return None if self.makes_calls else ANY_KEY
 
 
 class Outcome(NamedTuple):
@@ -109,6 +102,7 @@ class Lab:
     def __init__(self, settings: Settings, results: Results, console: Console | None = None) -> None:
         self._settings, self._results, self._console = settings, results, console or Console()
         self._jobs: dict[Path, _Job] = {}
+        self._key = None if settings.makes_calls else ANY_KEY  # the SDK wants one, on replay too
 
     def __repr__(self) -> str:
         return f"<Lab profile {self._settings.profile.name}, {self._settings.mode}>"
@@ -212,7 +206,7 @@ class Lab:
         """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
         started, seconds = time.monotonic(), dict[int, float]()
         iterations = settings.get("iterations", loop.ITERATIONS)
-        async for step in loop.steps(task, **settings | {"api_key": self._settings.key}):
+        async for step in loop.steps(task, **settings | {"api_key": self._key}):
             if isinstance(step, Iteration):
                 seconds[step.number] = time.monotonic() - started - sum(seconds.values())
                 self._console.progress(f"{task.name}: {terminal.iteration(step, iterations)}")
@@ -225,19 +219,22 @@ class Lab:
     ) -> Outcome:
         """Ask about a split and the canonical examples; while recording, also what the base lacks."""
         (model,) = job.models
-        settings = settings | {"api_key": self._settings.key}
+        settings = settings | {"api_key": self._key}
         old, old_model, rest = None, model, tuple[Example, ...]()
         if self._settings.base and job.place and self._settings.makes_calls:
             old, old_model, rest = base.unrecorded(task, job.place, self._settings.base, split)
+        old_model = replace(old_model, base_url=model.base_url)
         asked = [prompts.request(prompt, e.text, model) for e in (*task.split(split), *task.canonical)]
-        asked += [prompts.request(old, e.text, old_model) for e in rest] if old else []
+        others = [prompts.request(old, e.text, old_model) for e in rest] if old else []
         with self._recording(job, task) as cassette:
-            self._announce(job, f"{cassette.missing(asked):,} calls", cassette)
-            result = synchronous(loop.evaluate_async)(task, prompt, classifier=model, split=split, **settings)
-            if old and rest:
-                settings |= {"classifier": replace(old_model, base_url=model.base_url), "split": "base"}
-                synchronous(loop.evaluate_some)(task, old, rest, **settings)
+            self._announce(job, f"{cassette.missing([*asked, *others]):,} calls", cassette)
+            result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
+            synchronous(self._ask)(others)
         return self._evaluated(job, task, result)
+
+    async def _ask(self, requests: list[Request]) -> None:
+        async with Client(api_key=self._key) as client:
+            await client.ask_all((one, "the base's prompt") for one in requests)
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)
@@ -351,8 +348,10 @@ class Lab:
 
     def _announce(self, job: _Job, calls: str, cassette: IndexedCassette) -> None:
         """Say how many calls will be made, before they are."""
+        if cassette.resumed:
+            calls += f"; {cassette.resumed} replies are kept from a run that did not end"
         if self._settings.makes_calls:
-            self._console.announce(f"promptlab: {job.title}: {terminal.resumed(calls, cassette.resumed)}")
+            self._console.announce(f"promptlab: {job.title}: {calls}")
 
     def _command(self, *more: str) -> str:
         """Return the command that records what the current test needs."""
@@ -363,15 +362,9 @@ class Lab:
     def _place(self, job: _Job, folder: Path, classifier: Model | None) -> Place:
         commit = self._settings.base
         more = [f"--promptlab-base={commit.name}"] if commit else []
-        return Place(
-            root=self._settings.root,
-            folder=folder,
-            cassette=job.path,
-            profile=self._settings.profile,
-            classifier=classifier,
-            record_with=self._command(*more),
-            test=current_test(),
-        )
+        root, profile = self._settings.root, self._settings.profile
+        record_with = self._command(*more)
+        return Place(root, folder, job.path, profile, classifier, record_with, current_test())
 
     def _origin(self, job: _Job, task: Task) -> Origin:
         """Say for whom calls are recorded; paths are relative to the project, or names alone."""
@@ -430,20 +423,17 @@ def finish(lab: Lab, *, prune: bool) -> None:
     """Report the recorded calls that were not asked for, and remove them where `prune` says so."""
     settings, results = lab._settings, lab._results
     for job in lab._jobs.values():
-        orphans = len(job.recorded - job.played)
+        orphans = job.recorded - job.played
         if settings.makes_calls or settings.base or job.error or not orphans:  # some may be the base's
             continue
-        results.sections.append((job.title, [terminal.orphans(orphans, pruned=prune)]))
+        results.sections.append((job.title, [terminal.orphans(len(orphans), pruned=prune)]))
         if prune:
-            files.write(job.path, files.without(files.read(job.path), job.recorded - job.played))
+            files.write(job.path, files.without(files.read(job.path), orphans))
     if prune:
         found = files.recordings(settings.root / "cassettes" / settings.profile.name)
-        told = [
-            f"{path}: kept, though no test of this session opened it; if none does, delete it"
-            for path in found
-            if path not in lab._jobs
-        ]
-        results.sections.append(("prune", told or ["every recording was opened by a test"]))
+        why = "kept, though no test of this session opened it; if none does, delete it"
+        unopened = [f"{path}: {why}" for path in found if path not in lab._jobs]
+        results.sections.append(("prune", unopened or ["every recording was opened by a test"]))
 
 
 def verify(lab: Lab, count: int) -> bool:

@@ -118,15 +118,12 @@ def profile(config: pytest.Config) -> Profile:
     """Return the profile in use; DataError where pyproject.toml names none that can be."""
     from promptlab.models import profiles
 
-    return profiles.read(
-        config.rootpath / "pyproject.toml",
-        live=mode(config) in ("live", "changed"),
-        name=config.getoption("promptlab_profile"),
-    )
+    live, name = mode(config) != "replay", config.getoption("promptlab_profile")
+    return profiles.read(config.rootpath / "pyproject.toml", live=live, name=name)
 
 
 def live_profile(config: pytest.Config) -> str:
-    """Return the profile that --live takes where no option names another."""
+    """Return the name of the profile that --live takes where no option names another."""
     from promptlab.models import profiles
 
     return profiles.read(config.rootpath / "pyproject.toml", live=True).name

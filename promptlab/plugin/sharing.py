@@ -1,7 +1,5 @@
 """Work that several processes of one session need is done by one of them: the workers of pytest-xdist."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import pickle
@@ -24,11 +22,8 @@ class Slot:
 def turn(folder: Path | None, name: str) -> Iterator[Slot]:
     """Take turns at a piece of work: whoever finds the slot empty does it and fills the slot.
 
-    What the block raises is not shared: each process that needs the work raises its own.
-
-    Args:
-        folder: private to the session, since its files are trusted; None where there is one process.
-        name: identifies the work.
+    What the block raises is not shared: each process raises its own. The folder is private to the session,
+    since its files are trusted; None where there is one process.
     """
     if folder is None:
         yield Slot()

@@ -1,10 +1,7 @@
 """Whether recorded answers still hold: some requests are made again, and nothing is written."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from promptlab.cassettes.format import message_key
 from promptlab.data.sampling import rank
@@ -17,15 +14,7 @@ from promptlab.records import Model, Prediction, Prompt, Request
 from promptlab.scoring.evaluation import Evaluation, predict
 from promptlab.scoring.intervals import wilson
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A recorded answer of the classifier, and what it takes to ask and read it again."""
-
-    task: Task
-    prompt: Prompt
-    request: Request
-    prediction: Prediction
+Answer = tuple[Task, Prompt, Request, Prediction]  # what it takes to ask and read an answer again
 
 
 def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterator[tuple[str, Answer]]:
@@ -33,15 +22,14 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterato
     for result in [outcome] if isinstance(outcome, Evaluation) else outcome.evaluations:
         for row in (*result.rows, *result.canonical_rows):
             request = prompts.request(result.prompt, row.example.text, classifier)
-            yield message_key(request), Answer(task, result.prompt, request, row)
+            yield message_key(request), (task, result.prompt, request, row)
 
 
 def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: int) -> tuple[bool, list[str]]:
     """Ask `count` recorded requests again, chosen by hash, and say how many labels changed.
 
-    Returns:
-        Whether the calls could be made, and lines: the figure with its interval and each label that
-        changed, or why they could not.
+    Returns whether the calls could be made, and lines: the figure with its interval and each label that
+    changed, or why they could not.
     """
     recorded = {key: answer for one in outcomes for key, answer in answers(*one)}
     try:
@@ -53,14 +41,14 @@ def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: i
 async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
     chosen = [recorded[key] for key in sorted(recorded, key=lambda key: rank(0, key))[:count]]
     async with Client() as client:
-        asked = ((one.request, f"example {one.prediction.example.id!r}") for one in chosen)
+        asked = ((request, f"example {row.example.id!r}") for _, _, request, row in chosen)
         replies = await client.ask_all(asked)
     changed = []
-    for one, reply in zip(chosen, replies, strict=True):
-        old, new = one.prediction, predict(one.task, one.prediction.example, reply, one.prompt.reply_prefix)
+    for (task, prompt, _, old), reply in zip(chosen, replies, strict=True):
+        new = predict(task, old.example, reply, prompt.reply_prefix)
         if new.label != old.label:
             change = f"{old.label or old.missing} -> {new.label or new.missing}"
-            changed.append(f"  {one.task.name}, prompt {one.prompt.id}, example {old.example.id}: {change}")
+            changed.append(f"  {task.name}, prompt {prompt.id}, example {old.example.id}: {change}")
     if not chosen:
         return ["no recorded answers were replayed, so none was asked again"]
     share = len(changed) / len(chosen)

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 def render(result: Run | Evaluation, provenance: str) -> str:
     """Return the page of a run or an evaluation, a whole HTML document."""
-    if isinstance(result, Run):
-        return _templates().get_template("run.html").render(run=result, provenance=provenance)
-    return _templates().get_template("evaluation.html").render(result=result, provenance=provenance)
+    name = "run" if isinstance(result, Run) else "evaluation"
+    return _templates().get_template(f"{name}.html").render({name: result, "provenance": provenance})
 
 
 def write(path: Path, result: Run | Evaluation, provenance: str) -> None:

@@ -4,8 +4,6 @@ Texts of models, prompts and data are hostile input: they become entities, so th
 a tag, leaves its cell, makes a link or mentions a person.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Lines for a terminal: an iteration as it ends, the table of a run, an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -92,11 +90,6 @@ def evaluation(result: Evaluation) -> Iterator[str]:
         figures = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))
         rows.append((f"  {one.label}", *figures, str(one.support)))
     yield from _aligned("<<<<>", rows)
-
-
-def resumed(planned: str, kept: int) -> str:
-    """Say what calls will be made, and how many replies are there already."""
-    return f"{planned}; {kept} replies are kept from a run that did not end" if kept else planned
 
 
 def orphans(count: int, *, pruned: bool) -> str:

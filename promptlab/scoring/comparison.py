@@ -3,8 +3,6 @@
 The statistics are in paired.py; here they meet evaluations and words.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,10 +50,9 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What the bounds say.
+        """Where zero lies: outside the bounds on one side ("better", "worse") or within ("inconclusive").
 
-        "better" and "worse": zero lies outside, on that side; "inconclusive": within; "unchanged": both
-        prompts ask exactly the same, so there is nothing to judge.
+        "unchanged": both prompts ask exactly the same, so there is nothing to judge.
         """
         return self.difference.verdict if self.difference else "unchanged"
 
@@ -98,10 +95,7 @@ class Comparison:
 
     @property
     def needed(self) -> int | None:
-        """How many examples would decide, with a power of 0.8, if the difference is what it looks like.
-
-        None where the verdict is not "inconclusive", or no difference is to be seen.
-        """
+        """How many examples would decide, with a power of 0.8; None unless "inconclusive", and without difference."""
         if self.difference is None or self.verdict != "inconclusive":
             return None
         return paired.needed(paired_counts(self.base, self.new), self.difference)
@@ -117,10 +111,10 @@ class Comparison:
         rounded = round(self.needed, 2 - len(str(self.needed)))  # two digits: more would look like knowledge
         about = f"about {rounded:,} {self.new.split} examples in all (here {n})"
         if self.needed > 20 * n:
-            return (
-                f"too close to settle in practice: it would take {about}, if the change is what it looks like"
-            )
-        return f"{about} would probably settle it, if the change is what it looks like"
+            about = f"too close to settle in practice: it would take {about}"
+        else:
+            about += " would probably settle it"
+        return f"{about}, if the change is what it looks like"
 
     def __str__(self) -> str:
         """Explain the verdict in words that take no statistics, then the figures."""

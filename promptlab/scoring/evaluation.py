@@ -38,20 +38,15 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures counted over n predictions.
-
-    Attributes:
-        labels: one LabelScores per label, in the task's order.
-        macro_f1: unweighted mean of the labels' F1, a share of 0 to 1.
-        accuracy: share of predictions that are right.
-        confusion: a row per true label, a column per predicted label and a last one for none.
-    """
+    """Figures counted over n predictions; shares of 0 to 1."""
 
     n: int
-    labels: tuple[LabelScores, ...]
-    macro_f1: float
+    labels: tuple[LabelScores, ...]  # in the task's order
+    macro_f1: float  # unweighted mean of the labels' F1
     accuracy: float
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[
+        tuple[int, ...], ...
+    ]  # a row per true label, a column per predicted one, the last for none
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,7 +219,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row per example: id, text, gold, label (None: no label), missing, correct, reply."""
+        """Read the label of a reply, or the reason why there is none; ExtractorError names the example."""
         import pandas
 
         return pandas.DataFrame(
@@ -275,16 +270,9 @@ def evaluation_of(
     task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction], classifier: Model | None = None
 ) -> Evaluation:
     """Score a prompt's predictions for the examples of one split."""
-    return Evaluation(
-        task=task.name,
-        split=split,
-        prompt=prompt,
-        rows=tuple(rows),
-        scores=score(rows, task.labels),
-        positive=task.positive,
-        metric=task.metric,
-        classifier=classifier,
-    )
+    scores = score(rows, task.labels)
+    judged_by = (task.positive, task.metric)
+    return Evaluation(task.name, split, prompt, tuple(rows), scores, *judged_by, classifier)
 
 
 def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
@@ -309,11 +297,7 @@ def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
 
 
 def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
-    """Return `base` with its rows in the order of new's.
-
-    Raises:
-        DataError: the two are not about the same examples, or these have other labels.
-    """
+    """Return `base` with its rows in the order of new's; DataError where the examples or labels differ."""
     known = {row.example.id: row for row in base.rows}
     ids = [row.example.id for row in new.rows]
     where = f"task {new.task!r}"

@@ -52,15 +52,9 @@ class LabelIntervals:
 
 @dataclass(frozen=True)
 class Intervals:
-    """The intervals of an evaluation's figures.
-
-    Attributes:
-        macro_f1_error: bootstrap standard error of the macro F1.
-        labels: one LabelIntervals per label, in the task's order.
-    """
+    """The intervals of an evaluation's figures; of each label's, in the task's order."""
 
     macro_f1: Interval
-    macro_f1_error: float
     accuracy: Interval
     without_label: Interval
     labels: tuple[LabelIntervals, ...]
@@ -88,7 +82,6 @@ def intervals(table: Confusion) -> Intervals:
         whole = percentiles(macro_f1)
     return Intervals(
         macro_f1=whole,
-        macro_f1_error=float(macro_f1.std(ddof=1)),
         accuracy=accuracy,
         without_label=wilson(sum(row[-1] for row in table), n),
         labels=tuple(_of_label(table, i, f1s[:, i]) for i in range(len(table))),

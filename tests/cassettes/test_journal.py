@@ -138,6 +138,44 @@ def test_a_folder_that_cannot_be_written_costs_no_call():
             folder.chmod(0o755)
 
 
+def test_a_line_that_cannot_be_written_whole_leaves_those_before_it(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "folder" / "run.jsonl.journal"
+    journal = Journal(path)
+    journal.append("one")
+    journal.append("two")
+    write = os.write
+
+    def full(file, data):
+        write(file, bytes(data[:3]))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(RecordingError, match=r"a reply could not be written \(No space left on device\)"):
+            journal.append("three")
+    assert b"one\ntwo\n" == path.read_bytes()
+    journal.append("four")
+    journal.close(done=False)
+    assert b"one\ntwo\nfour\n" == path.read_bytes()
+
+
+def test_a_journal_that_is_no_text_is_read_and_left_to_be_named(tmp_path):
+    path = tmp_path / "run.jsonl.journal"
+    path.write_bytes(b"\xff\n")
+    journal = Journal(path)
+    journal.close(done=False)
+    assert ["\ufffd"] == journal.lines
+    assert path.exists()
+
+
+def test_a_journal_that_somebody_has_deleted_can_be_closed(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    (tmp_path / "journal").unlink()
+    (tmp_path / "journal.lock").unlink()
+    journal.close(done=True)
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_a_torn_last_line_is_cut_off(tmp_path):
     path = tmp_path / "run.jsonl.journal"
     path.write_bytes(b"one\ntwo\nthr")

@@ -388,6 +388,13 @@ def test_a_choice_of_one_is_refused(labels):
         pl.choice(labels)
 
 
+def test_the_first_that_finds_anything_decides():
+    one, other = pl.tagged("Answer"), pl.last_line()
+    assert "a" == pl.first_of(one, other)("<answer>a</answer>\nb")
+    assert "b" == pl.first_of(one, other)("b")
+    assert "b" == pl.first_of(other, one)("<answer>a</answer>\nb")
+
+
 def test_a_task_takes_the_form_of_the_answer_from_its_extractor():
     assert f"<answer>{LABEL}</answer>" == pl.tagged("answer").answer_format
     assert f"Therefore, in conclusion, this question is {LABEL}." == pl.phrase(SENTENCES).answer_format
