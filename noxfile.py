@@ -81,6 +81,14 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the code that reads labels and keeps replies, and see the tests fail: 600 mutants, ten minutes."""
+    install(session, "test", "mutation")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session(default=False)
 def speed(session: nox.Session) -> None:
     """Measure replay and recording beside stock vcrpy and the bare SDK; JSON lines."""
     session.install("-e", ".")

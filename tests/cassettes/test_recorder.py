@@ -289,6 +289,40 @@ def test_a_compressed_answer_is_recorded_readably():
     assert {"content-type": "application/json"} == answered["headers"]
 
 
+def test_vcrpy_asks_its_cassette_as_the_recorder_expects(tmp_path, monkeypatch):
+    """What recorder.py relies on; a new version of vcrpy that works otherwise fails here first."""
+    asked = []
+
+    def watched(name):
+        method = getattr(recorder.IndexedCassette, name)
+
+        def watch(self, request, *rest):
+            asked.append((name, id(request)))
+            return method(self, request, *rest)
+
+        monkeypatch.setattr(recorder.IndexedCassette, name, watch)
+
+    for name in ("can_play_response_for", "append", "play_response"):
+        watched(name)
+    path = tmp_path / "run.jsonl"
+    with serving(echo) as server:
+        recorded(path, server.url, ["one"])
+    assert ["can_play_response_for", "append"] == [name for name, _ in asked], (
+        f"vcrpy {vcr.__version__} no longer asks can_play_response_for and then append"
+    )
+    assert 1 == len({request for _, request in asked}), (
+        f"vcrpy {vcr.__version__} no longer gives append the request that can_play_response_for was given"
+    )
+    asked.clear()
+    replayed(path, server.url, ["one"])
+    assert ["can_play_response_for", "play_response"] == [name for name, _ in asked], (
+        f"vcrpy {vcr.__version__} no longer asks can_play_response_for and then play_response"
+    )
+    assert ["run.jsonl"] == [file.name for file in tmp_path.iterdir()], (
+        f"vcrpy {vcr.__version__} saves a cassette that is not dirty, or does not ask its persister"
+    )
+
+
 def test_stock_vcrpy_agrees_on_every_answer(tmp_path):
     """The reference: vcrpy as it comes, with its own matching and file format."""
     with serving(echo) as server:
@@ -457,6 +491,16 @@ def test_texts_that_differ_in_a_key_alone_are_two_calls(tmp_path):
         assert 3 == len(server.bodies)
     again = replayed(path, server.url, [f"what is {key}?" for key in keys])
     assert 3 == len({reply.text for reply in again}) == len({reply.text for reply in live})
+
+
+@pytest.mark.parametrize(("value", "refused"), [
+    ("postgres", False), ("changeme", False), ("postgres1", True), ("correcthorsebatterystaple", True),
+])  # fmt: skip
+def test_a_password_that_is_a_word_forbids_no_text(tmp_path, monkeypatch, value, refused):
+    monkeypatch.setenv("POSTGRES_PASSWORD", value)
+    with serving(echo) as server:
+        with pytest.raises(RecordingError) if refused else contextlib.nullcontext():
+            recorded(tmp_path / "run.jsonl", server.url, [f"How do I install {value}?"])
 
 
 @pytest.mark.parametrize("word", [

@@ -67,6 +67,13 @@ def test_numbers_and_flags_of_other_formats_are_read(tmp_path):
     assert ("1", True, "") == (one.label, one.canonical, one.note)
 
 
+def test_a_frame_with_a_missing_flag_has_floats_for_the_others():
+    frame = pandas.DataFrame(
+        {"text": ["x", "y", "z"], "label": ["a", "b", "b"], "canonical": [1.0, None, 0.0]}
+    )
+    assert [True, False, False] == [one.canonical for one in from_dataframe(frame)]
+
+
 def test_a_text_longer_than_the_csv_module_allows_is_read(tmp_path):
     (one,) = from_csv(tmp_path, f"text,label\n{'x' * 200_000},weather\n")
     assert 200_000 == len(one.text)

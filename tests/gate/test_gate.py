@@ -407,6 +407,20 @@ def test_a_changed_extractor_is_named_and_reads_both_sides(project):
     assert f"macro F1 {base} (" in project.pytest().shown
 
 
+def test_data_outside_the_repository_are_named_and_judged_all_the_same(project, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "data.csv"
+    shutil.copy(project.folder / "data.csv", outside)
+    project.edit("test_prompt.py", '"data.csv"', repr(str(outside)))
+    project.propose("worse")
+    project.commit("outside")
+    done = project.judged()
+    assert "worse: on 154 test examples" in done.shown
+    assert (
+        f"changed with it: data: {outside} lies outside the repository, so its changes cannot be seen"
+        in done.shown
+    )
+
+
 def test_a_changed_label_is_named_and_counts_for_both_sides(project):
     project.propose("worse")
     project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},insincere")

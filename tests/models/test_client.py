@@ -134,12 +134,12 @@ def test_a_credential_with_a_line_end_is_named(monkeypatch):
 def test_an_empty_credential_is_none_on_loopback(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "")
     with serving(echo) as server:
-        reachable(model(server.url))
+        assert reachable(model(server.url)) is None
 
 
 def test_a_server_without_a_list_of_models_is_reachable():
     with serving(echo) as server:
-        reachable(model(server.url))
+        assert reachable(model(server.url)) is None
 
 
 def test_a_key_is_not_sent_unless_it_was_given(monkeypatch):

@@ -105,8 +105,9 @@ FALSE = {
     claim([WEATHER[2]]): f"'{WEATHER[2]}' is not the id of a mistake",
     claim([WEATHER[0]], "food", "weather"): f"'{WEATHER[0]}' is 'weather' and was answered 'food'",
     claim([WEATHER[1]]): f"'{WEATHER[1]}' is 'weather' and was answered 'no label'",
-    '{"ids": ["x"]}': "cannot be read: KeyError('gold')",
-    "{not json}": "cannot be read",
+    '{"ids": ["x"]}': """'{"ids": ["x"]}' cannot be read: KeyError('gold')""",
+    "{not json}": "'{not json}' cannot be read: JSONDecodeError("
+    "'Expecting property name enclosed in double quotes: line 1 column 2 (char 1)')",
 }
 
 
@@ -114,8 +115,30 @@ FALSE = {
 def test_a_false_claim_is_dropped_and_the_reason_kept(said, why):
     found = read_claims(said, seen(WRONG))
     assert () == found.claims
-    assert said == found.discarded[0][0]
-    assert why in found.discarded[0][1]
+    assert ((said, why),) == found.discarded
+
+
+@pytest.mark.parametrize("why", ["it reads {text} as a template", "a { that stays open", "}{", '{"a": "}"}'])
+def test_a_claim_may_hold_braces(why):
+    text = f"Here {{are}} two: {claim([WEATHER[0]], why=why)} {{broken {claim([FOOD[0]], 'food', 'weather')}"
+    found = read_claims(text, seen(WRONG))
+    assert [((WEATHER[0],), why), ((FOOD[0],), "too vague")] == [(c.ids, c.why) for c in found.claims]
+    assert ["{are}"] == [said for said, _ in found.discarded]
+
+
+def test_the_critic_sees_the_tasks_own_metric():
+    assert f"macro F1 {seen(WRONG).macro_f1:.3f} on " in shown(seen(WRONG)).messages[0][1]
+    by = replace(seen(WRONG), metric="f1", positive="food")
+    assert f"F1 of food {by.f1:.3f} on {by.scores.n} texts" in shown(by).messages[0][1]
+
+
+def test_labels_in_scripts_without_spaces_are_found_in_a_prompt():
+    examples_ = tuple(replace(e, label={"weather": "天气", "food": "食物"}[e.label]) for e in examples())
+    asian = task(examples=examples_, labels=("天气", "食物"))
+    good = Prompt("请判断这句话是天气还是食物：<label>天气</label>")
+    check_prompt(good, asian, Prompt(), max_characters=4000)
+    with pytest.raises(RewriteError, match="does not name the label '食物'"):
+        check_prompt(Prompt("这句话是天气吗 <label></label>"), asian, Prompt(), max_characters=4000)
 
 
 def test_of_a_claim_that_is_partly_true_the_true_ids_stay():
@@ -126,9 +149,11 @@ def test_of_a_claim_that_is_partly_true_the_true_ids_stay():
 
 @given(st.text())
 def test_reading_claims_never_fails(text):
-    read_claims(text, seen(WRONG))
-    read_claims("{" + text + "}", seen(WRONG))
-    read_claims(json.dumps({"ids": text, "gold": text, "answered": None, "why": text}), seen(WRONG))
+    told = json.dumps({"ids": text, "gold": text, "answered": None, "why": text})
+    for answer in (text, "{" + text + "}", told):
+        found = read_claims(answer, seen(WRONG))
+        assert answer == found.text
+        assert {one for claim in found.claims for one in claim.ids} <= WRONG.keys()
 
 
 def test_a_refused_critique_gets_one_repair():

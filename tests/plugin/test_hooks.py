@@ -15,6 +15,8 @@ import pytest
 import sklearn.metrics  # noqa: F401
 import vcr  # noqa: F401
 
+from promptlab.cassettes.format import read_header
+
 from .. import examples
 from ..examples import connect
 from ..server import serving
@@ -468,6 +470,134 @@ def test_two_runs_under_one_name_are_refused(recorded):
         """
     )
     recorded.runpytest("test_clash.py").assert_outcomes(passed=1)
+
+
+LAMBDAS = """
+import re
+import pytest
+import promptlab as pl
+from topics import task as original
+from dataclasses import replace
+
+@pytest.fixture
+def task():
+    return replace(original, extract=lambda reply: re.findall("<label>(.*?)</label>", reply)[-1])
+
+@pytest.mark.parametrize("time", [1, 2, 3])
+def test_it(lab, task, time):
+    run = lab.optimize(task, iterations=2, per_label=6)
+    assert run.test.macro_f1 == 1.0
+    result = lab.evaluate(task, pl.Prompt("Better"), split="validation")
+    assert result.macro_f1 == 1.0
+    with open("asked.txt", "a") as file:
+        file.write(f"{id(run)} {id(result)}\\n")
+"""
+
+
+def test_a_task_made_anew_for_each_test_shares_what_was_recorded(recorded):
+    recorded.makepyfile(test_lambdas=LAMBDAS)
+    result = recorded.runpytest_subprocess("test_lambdas.py", "-v")
+    result.assert_outcomes(passed=3)
+    assert 1 == result.stdout.str().count("topics: iteration 1/2"), "the run was made again"
+    assert 1 == len(set((recorded.path / "asked.txt").read_text().splitlines()))
+
+
+def test_workers_share_it_too(recorded):
+    recorded.makepyfile(test_lambdas=LAMBDAS)
+    (recorded.path / "sitecustomize.py").write_text(COUNTING)
+    result = recorded.runpytest_subprocess("test_lambdas.py", "-n2", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=3)
+    assert 2 == len((recorded.path / "opened.txt").read_text().splitlines()), "a recording was opened twice"
+    assert 1 == result.stdout.str().count("= topics: optimize =")
+
+
+COUNTING = """
+import promptlab.cassettes.recorder as recorder
+
+original = recorder.use
+
+def use(path, **settings):
+    with open("opened.txt", "a") as file:
+        file.write(f"{path}\\n")
+    return original(path, **settings)
+
+recorder.use = use
+"""
+
+
+def test_one_recording_serves_tasks_that_read_other_labels(recorded):
+    recorded.makepyfile(
+        test_two="""
+        from dataclasses import replace
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            swapped = replace(task, extract=lambda reply: None if "food" in reply else "weather")
+            prompt = pl.Prompt("Better")
+            one = lab.evaluate(task, prompt, split="validation")
+            other = lab.evaluate(swapped, prompt, split="validation")
+            assert (1.0, 0.0) == (one.macro_f1, one.without_label)
+            assert other.without_label == 11 / 21
+            assert [row.reply for row in one.rows] == [row.reply for row in other.rows]
+            assert lab.evaluate(swapped, prompt, split="validation") is other
+            assert lab.evaluate(task, prompt, split="validation") is one
+        """
+    )
+    result = recorded.runpytest_subprocess("test_two.py")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*= topics: evaluate-validation =*", "*= topics: evaluate-validation (2) =*"]
+    )
+
+
+def test_an_optimization_that_would_take_another_course_is_replayed_by_itself(recorded):
+    recorded.makepyfile(
+        test_two="""
+        from dataclasses import replace
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            blind = replace(task, extract=lambda reply: None)
+            run = lab.optimize(task, iterations=2, per_label=6)
+            with pytest.raises(pl.CassetteMiss, match="iteration 1, critic"):
+                lab.optimize(blind, iterations=2, per_label=6)
+        """
+    )
+    recorded.runpytest_subprocess("test_two.py").assert_outcomes(passed=1)
+
+
+def test_a_classifier_may_be_given_by_its_name(recorded):
+    recorded.makepyfile(
+        test_named="""
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            result = lab.evaluate(task, pl.Prompt("Better"), split="validation", classifier="small")
+            assert result.macro_f1 == 1.0
+        """
+    )
+    recorded.runpytest_subprocess("test_named.py").assert_outcomes(passed=1)
+
+
+def test_the_header_of_a_recording_says_for_which_test_it_was_made(recording):
+    found = read_header(recording[0] / "cassettes/local/topics/evaluate-validation.jsonl")["origin"]
+    assert "test_topics.py::test_three" == found["test"]
+    assert ["data.csv"] == found["data"]
+    assert "" == found["prompt"]
+    assert found["by"]
+
+
+def test_the_tasks_own_metric_is_in_the_junit_file(recorded):
+    task = recorded.path / "topics.py"
+    task.write_text(task.read_text().replace('brief="', 'metric="f1", positive="food", brief="'))
+    recorded.runpytest("--junitxml=junit.xml")
+    found = ElementTree.parse(recorded.path / "junit.xml").iter("property")
+    figures = {one.get("name"): float(one.get("value")) for one in found}
+    assert 1.0 == figures["promptlab.topics.evaluate-validation.f1"]
 
 
 def test_an_unknown_profile_is_named(recorded):

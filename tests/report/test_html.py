@@ -86,12 +86,15 @@ def test_no_text_adds_a_tag(text):
 
 def test_a_page_shows_every_prompt_reply_and_verdict(run):
     text = html.unescape(page.render(run, "recorded on a day"))
+    cells = r'<tr class="(right|wrong)"><td>(.*?)</td><td class="text">(.*?)</td>.*<td class="text">(.*?)</td></tr>'
+    shown = set(re.findall(cells, text))
+    for result in run.evaluations:
+        for row in result.rows:
+            verdict = "right" if row.correct else "wrong"
+            assert (verdict, row.example.id, row.example.text, row.reply.text) in shown
     for step in run.history:
-        assert step.verdict in text
-        for row in step.parent.minibatch.rows:
-            assert row.example.text in text
-            assert row.reply.text in text
-    assert run.best.id in text
+        assert f"<p>{step.verdict}</p>" in text
+    assert f"<h3>Best prompt {run.best.id} (new) against first {run.first.id} (base)</h3>" in text
     assert "recorded on a day" in text
     for claim in run.history[0].critique.claims:
         assert claim.why in text
