@@ -1,7 +1,7 @@
-"""Which connections may be opened while `lab` is at work.
+"""Which connections may be opened while `lab` works.
 
 The check is an audit hook of the interpreter: it sees every socket that Python opens, in every thread
-and every library, and no library can go around it. It does not see sockets that C libraries open for
+and every library, and no library can bypass it. It does not see sockets that C libraries open for
 themselves, nor other processes.
 """
 
@@ -44,7 +44,7 @@ def only_loopback(
     NetworkBlocked is raised in whoever tries, naming the address, and the test or else `who`.
     """
     global _rule, _hooked
-    if not _hooked:  # a hook cannot be taken back, so there is one, and it is idle without a rule
+    if not _hooked:  # a hook cannot be removed, so there is one, and it is idle without a rule
         sys.addaudithook(_audit)
         _hooked = True
     before, _rule = _rule, _Rule(who, hosts, closed_ports)

@@ -56,7 +56,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is said around a text: system prompt, user turn before and after it, start of the reply."""
+    """The text around an example: system prompt, user turn before and after it, start of the reply."""
 
     system: str = ""
     prefix: str = ""
@@ -65,7 +65,7 @@ class Prompt:
 
     @cached_property
     def id(self) -> str:
-        """Eight hexadecimal digits that name this text in tables and file names."""
+        """Eight hexadecimal digits that identify the prompt in tables."""
         parts = "\0".join((self.system, self.prefix, self.suffix, self.reply_prefix))
         return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=4).hexdigest()
 
@@ -76,7 +76,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Model:
-    """A model and how it is asked.
+    """A model and its settings.
 
     Attributes:
         name: as the API knows it, for example "claude-haiku-5-5".
@@ -136,11 +136,11 @@ class Prediction:
 
     @property
     def correct(self) -> bool:
-        """Whether the label is the example's; no label is never right."""
+        """Whether the label is the example's; a missing label never is."""
         return self.label == self.example.label
 
     def __repr__(self) -> str:
-        """Say what a failed assertion needs, on one line that no terminal takes for a command."""
+        """Show the prediction on one line, for a failed assertion."""
         said = shorten(self.reply.text, 200).replace("##[", "## [")
         text = shorten(self.example.text, 200).replace("##[", "## [")
         return (

@@ -1,7 +1,7 @@
-"""What may never reach a file: credentials in use, and what has the shape of one.
+"""What must never reach a file: credentials in use, and text with the shape of one.
 
 A credential in use is what the request itself was sent with, and what the environment and the SDK's
-profile files hold. It is looked for plain, percent-encoded, in hexadecimal and in base64.
+profile files hold. It is searched for as it is, percent-encoded, in hexadecimal and in base64.
 """
 
 import base64
@@ -57,7 +57,7 @@ def _mask(found: re.Match[str]) -> str:
 
 
 def places(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield each string of a JSON value and where it stands ("request.messages[0].content")."""
+    """Yield each string of a JSON value and its place ("request.messages[0].content")."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
@@ -127,11 +127,11 @@ def _in_file(path: Path) -> tuple[tuple[str, str], ...]:
 
 @functools.lru_cache(maxsize=256)
 def _forms(secret: str) -> frozenset[str]:
-    """Write a secret as it may stand in a text."""
+    """Return the forms in which a secret may occur in a text."""
     raw = secret.encode()
     forms = {secret, quote(secret, safe=""), raw.hex(), raw.hex().upper()}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for shift in range(3):  # where it stands among other bytes; the first and last characters mix
+        for shift in range(3):  # its offset among other bytes; the first and last characters mix
             inner = encode(b"\0" * shift + raw).decode().rstrip("=")
             forms.add(inner[4 if shift else 0 : len(inner) - 1])
     forms |= {json.dumps(form)[1:-1] for form in (secret, repr(secret)[1:-1])}

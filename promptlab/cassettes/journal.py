@@ -63,7 +63,6 @@ class Journal:
         os.close(self._file)
         if done or not self._size:
             self.path.unlink(missing_ok=True)
-        Path(self._lock.lock_file).unlink(
-            missing_ok=True
-        )  # while it is held: waiting processes make a new one
+        # Removed while it is held: a process that waits for it makes a new one.
+        Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()

@@ -1,4 +1,4 @@
-"""A task: its examples, how they are split, and what is rejected.
+"""A task: its examples and how they are split.
 
 Bad data is rejected here, before any call is paid. Every error names the file, the row and the value.
 """
@@ -22,7 +22,7 @@ FEW_PER_LABEL = 30  # examples; below, a split's F1 is worth a warning
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task: what is to be decided, on which examples, and how a reply is read.
+    """A classification task: what to decide, on which examples, and how to read a reply.
 
     Attributes:
         name: names the recordings; letters, digits, "-" and "_".
@@ -111,7 +111,7 @@ class Task:
         return {split: {label: of[label] for label in self.labels} for split, of in found.items()}
 
     def notice(self, name: str) -> str | None:
-        """Say that a split is too small for its figures to be worth much; None where it is not."""
+        """Warn of a split that is too small for reliable figures; None where it is large enough."""
         fewest = min(self.counts[name].values())
         if fewest >= FEW_PER_LABEL:
             return None
@@ -122,7 +122,7 @@ class Task:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What to know before trusting figures on these examples, a sentence each."""
+        """Reasons not to trust figures on these examples, a sentence each."""
         return tuple(notice for name in SPLITS if (notice := self.notice(name)))
 
 

@@ -1,1 +1,1 @@
-"""A prompt against its base."""
+"""A prompt against the one it replaces."""

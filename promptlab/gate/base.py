@@ -65,7 +65,7 @@ class _Base:
 
 
 def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commit) -> Pair:
-    """Find what the base's prompt answered about the examples of an evaluation.
+    """Find the base's recorded answers to the examples of an evaluation.
 
     Both sides are read and scored by the task as it is now. An example counts as recorded for the base
     if its commit holds the answer, or if the working tree's recording holds it beside its own.
@@ -166,7 +166,7 @@ def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
 
 
 def _served(model: Model | None) -> Model | None:
-    """Return a model without its address: who serves it plays no part."""
+    """Return a model without its address: it does not matter who serves it."""
     return model and replace(model, base_url=None)
 
 

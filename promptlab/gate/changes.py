@@ -1,4 +1,4 @@
-"""What else differs from the base: changes that a comparison should not be blamed for, or hide."""
+"""What else differs from the base: a change of data or code may explain a difference, or hide one."""
 
 import ast
 import difflib
@@ -80,7 +80,7 @@ def _differences(old: ast.Module, new: ast.Module) -> Iterator[str]:
 
 
 def _pairs(what: str, old: list[str], new: list[str]) -> Iterator[str]:
-    """Yield each beside the one that it resembles; the others are gone or added."""
+    """Pair each with the one it resembles most; the others are gone or added."""
     for before in old:
         close = difflib.get_close_matches(before, new, n=1, cutoff=0.6)
         yield f"{what}: {before} -> {close[0] if close else 'gone'}"

@@ -1,4 +1,4 @@
-"""The project at another commit, read out of git: nothing is checked out, nothing is run."""
+"""The project at another commit, read from git: nothing is checked out, nothing is run."""
 
 import subprocess
 import tempfile

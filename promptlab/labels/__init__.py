@@ -1,1 +1,1 @@
-"""From a reply to a label: syntax, never meaning."""
+"""From a reply to a label."""

@@ -1,1 +1,1 @@
-"""What the API speaks."""
+"""The Messages API: client, requests, prompt folders, profiles."""

@@ -1,6 +1,6 @@
-"""What the API speaks: one connection pool for a run, retries, and what a reply is made of.
+"""A client of the Messages API: one connection pool for a run, retries, identical requests once.
 
-Nothing here knows recordings: a cassette works below, in the transport.
+Recordings are not known here: a cassette works below, in the transport.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _worth_retrying(error: anthropic.APIError) -> bool:
 
 
 def _wait(error: anthropic.APIError, attempt: int) -> float:
-    """Seconds to wait: what the server asks for, else doubling from one, with jitter."""
+    """Return the seconds to wait: what the server asks for, else doubling from one, with jitter."""
     response = getattr(error, "response", None)
     try:
         asked = float(response.headers["retry-after"]) if response is not None else 0.0

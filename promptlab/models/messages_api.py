@@ -51,7 +51,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def reply_in(message: Mapping[str, Any]) -> Reply:
-    """Read a message, as the API sends it or as it is recorded; blocks are told apart by type."""
+    """Read a message, as the API sends it or as it is recorded; blocks are distinguished by type."""
     usage, blocks = message["usage"], message["content"]
     kinds = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return Reply(

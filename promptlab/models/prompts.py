@@ -1,4 +1,4 @@
-"""How a prompt and a text become a request, and the folder in which a prompt lives."""
+"""A prompt and a text become a request; a prompt is read from its folder and written to it."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -35,7 +35,7 @@ def first(task: Task) -> Prompt:
     return Prompt(
         system=f"{task.brief.strip()}\n\nAnswer in this form:\nReasoning: one or two sentences\n{form}\n",
         prefix="Text:\n",
-        # The form is named again behind the text: small models forget what stands before it.
+        # The form is repeated behind the text: small models forget what comes before it.
         suffix=f"\n\nWrite your reasoning, then {each}.",
     )
 
@@ -48,7 +48,7 @@ def prompt_of(prompt: Prompt | str | Path) -> Prompt:
 def load_prompt(folder: str | Path) -> Prompt:
     """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md.
 
-    A file that is missing is an empty part. Text is kept to the byte, line ends included.
+    A file that is missing is an empty part. Every byte is kept, line ends included.
 
     Raises:
         DataError: for a missing folder, no part at all, an unexpected .md file, or bytes that are
@@ -76,7 +76,7 @@ def _read(path: Path) -> str:
 
 
 def save_prompt(prompt: Prompt, folder: str | Path) -> None:
-    """Write a prompt into its folder, to the byte; `load_prompt` gives it back.
+    """Write a prompt into its folder, byte by byte as `load_prompt` reads it.
 
     The file of an empty part is left out, or emptied where it exists.
     """

@@ -1,4 +1,4 @@
-"""The optimization loop: the order of the steps, each of which is in a module of its own."""
+"""The optimization loop: the order of the steps; each step has its own module."""
 
 import asyncio
 import contextvars

@@ -75,7 +75,8 @@ class Outcome(NamedTuple):
 class _Job:
     """A piece of work."""
 
-    title: str
+    task: str
+    name: str
     path: Path  # its recording
     asked: str  # everything that its requests depend on
     models: tuple[Model, ...]  # who is asked, the classifier first
@@ -90,10 +91,15 @@ class _Job:
         return next((result for known, result in self.done if known == task), None)
 
     @property
-    def next_title(self) -> str:
-        """The title of the next result: the work's own, then with a number."""
+    def title(self) -> str:
+        """The title of its sections in the summary."""
+        return f"{self.task}: {self.name}"
+
+    @property
+    def next_name(self) -> str:
+        """The name of the next result: the work's, then with a number."""
         number = 1 + len({id(result) for _, result in self.done})
-        return self.title if number == 1 else f"{self.title} ({number})"
+        return self.name if number == 1 else f"{self.name}-{number}"
 
 
 class Lab:
@@ -242,7 +248,8 @@ class Lab:
         outcome = self._outcome(job, task, result, [result.prompt] if result.split == "test" else [], lines)
         if job.place is None or self._settings.base is None:
             return outcome
-        return outcome._replace(pair=base.pair(task, result, job.next_title, job.place, self._settings.base))
+        title = f"{job.task}: {job.next_name}"
+        return outcome._replace(pair=base.pair(task, result, title, job.place, self._settings.base))
 
     def _outcome(
         self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Prompt], lines: list[str]
@@ -255,9 +262,9 @@ class Lab:
                 ledger.enter(path, task, judged)
             looks = [ledger.describe(path, task, judged)]
         source = terminal.provenance(files.read_header(job.path))
-        page = self._settings.pages / f"{job.next_title.replace(': ', '-')}.html"
+        page = self._settings.pages / f"{job.task}-{job.next_name}.html"
         html.write(page, result, source)
-        section = (job.next_title, [*lines, *looks, source, f"report: {page}"])
+        section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, f"report: {page}"])
         return Outcome(result, [section], looks, None)
 
     # -- each piece of work once ----------------------------------------------------------------
@@ -267,11 +274,11 @@ class Lab:
         served = [replace(model, base_url=None) for model in models]
         asked = repr((task.data_hash, task.shares, task.split_seed, served, given))
         path = self._settings.root / "cassettes" / self._settings.profile.name / task.name / f"{name}.jsonl"
-        job = self._jobs.setdefault(path, _Job(f"{task.name}: {name}", path, asked, models))
+        job = self._jobs.setdefault(path, _Job(task.name, name, path, asked, models))
         if job.asked != asked:
             raise PromptlabError(
                 f"{path}: two different runs of task {task.name!r} in one session use this recording: "
-                f"give one of them a name of its own, lab...(..., name='...')"
+                f"give one of them another name, lab...(..., name='...')"
             )
         return job
 

@@ -1,1 +1,1 @@
-"""What people read: lines for the terminal, a page for the browser."""
+"""Lines for the terminal, pages for the browser, Markdown for GitHub."""

@@ -20,7 +20,7 @@ from promptlab.secrets import masked
 MARKER = "<!-- promptlab: prompts against their base -->"  # by it the comment is found and updated
 
 LIMIT = 60_000  # bytes: a comment holds 65,536 characters; a job's summary 1 MiB
-SHORTEST = 500  # bytes for each prompt, below which the list of verdicts is all there is
+SHORTEST = 500  # bytes for each prompt; with less, only the list of verdicts is shown
 WHY = 1_000  # characters of why a prompt could not be evaluated
 CUT = 300  # characters of a text or a reply that are shown
 PART = 6_000  # bytes of a prompt's difference that are shown
@@ -77,7 +77,7 @@ def _with_command(line: Line) -> str:
 
 
 def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
-    """Yield the entries of a list, in half the room at most."""
+    """Yield the entries of a list, in at most half of the limit."""
     room = limit // 2
     for number, title in enumerate(titles):
         room -= _size(title) + 3
@@ -119,7 +119,7 @@ def _section(one: Decision, room: int) -> str:
 
 
 def _figures(one: Decision) -> Iterator[str]:
-    """Yield the table: a row a figure, base beside new, and the change of the one that is judged."""
+    """Yield the table of figures: base, new, and the change of the judged one."""
     found = one.comparison
     if found is None or not (found.difference or found.flips):
         sides, change, judged = [one.pair.whole], "", ""
@@ -183,7 +183,7 @@ def _marked(old: str, new: str) -> str:
 
 
 def _flips(one: Decision, room: int) -> str:
-    """Return the answers that changed between right and wrong, folded; as many as there is room for."""
+    """Return the answers that changed between right and wrong, folded; as many as fit."""
     flips = one.comparison.flips if one.comparison else ()
     if not flips or one.comparison is None:
         return ""

@@ -124,7 +124,7 @@ def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
 
 
 def _scored(candidate: Candidate | None, run: Run) -> tuple[str, str]:
-    """Show what a prompt reached, and of the chosen one that it was chosen by this very figure."""
+    """Show a prompt's figures; those of the best prompt are marked as the ones it was selected by."""
     if candidate is None:
         return "-", "-"
     if candidate.validation is None:

@@ -85,12 +85,12 @@ class Comparison:
 
     @property
     def mcnemar(self) -> float:
-        """McNemar's exact p for the flips, two-sided: described, not judged by."""
+        """McNemar's exact p for the flips, two-sided: for information only."""
         return paired.mcnemar(len(self.fixed), len(self.broken))
 
     @property
     def accuracy(self) -> Interval:
-        """Tango's score bounds of the difference in accuracy, 95% each: described, not judged by."""
+        """Tango's score bounds of the difference in accuracy, 95% each: for information only."""
         return paired.tango(len(self.fixed), len(self.broken), len(self.new.rows))
 
     @property
@@ -117,11 +117,11 @@ class Comparison:
         return f"{about}, if the change is what it looks like"
 
     def __str__(self) -> str:
-        """Explain the verdict in words that take no statistics, then the figures."""
+        """Explain the verdict in plain words, then give the figures."""
         return "\n".join(_lines(self))
 
     def __repr__(self) -> str:
-        """Say what a failed assertion needs, in a line."""
+        """Summarize the comparison on one line, for a failed assertion."""
         what = f"{self.new.task}/{self.new.split}, {self.new.scores.n} examples, "
         what += f"{self.base.prompt.id} -> {self.new.prompt.id}: {self.verdict}"
         if found := self.difference:

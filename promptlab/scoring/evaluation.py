@@ -209,7 +209,7 @@ class Evaluation:
 
     @property
     def intervals(self) -> Intervals:
-        """The 95% confidence intervals of the figures, as far as chance in drawing examples goes."""
+        """The 95% confidence intervals of the figures: what drawing other examples could change."""
         return intervals(self.scores.confusion)
 
     @property
@@ -219,7 +219,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """Read the label of a reply, or the reason why there is none; ExtractorError names the example."""
+        """A row per example: id, text, gold, label (None: no label), missing, correct, reply."""
         import pandas
 
         return pandas.DataFrame(
@@ -246,11 +246,7 @@ class Evaluation:
 
 
 def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") -> Prediction:
-    """Read the label of a reply, or the reason why there is none.
-
-    Raises:
-        ExtractorError: the task's extractor raised, or returned neither text nor None.
-    """
+    """Read the label of a reply, or the reason why there is none; ExtractorError names the example."""
     if reply.stop_reason == "refusal":
         return Prediction(example, reply, None, "refused")
     cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
@@ -318,7 +314,7 @@ def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
 
 
 def paired_counts(base: Evaluation, new: Evaluation) -> PairedCounts:
-    """Count what two prompts answered about the same examples; by new's labels and metric."""
+    """Count the pairs of answers to the same examples, with new's labels and metric."""
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(new.labels)}
     none = len(numbers)
     pairs = zip(in_order(base, new).rows, new.rows, strict=True)

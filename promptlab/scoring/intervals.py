@@ -1,4 +1,4 @@
-"""How far a figure may be off by chance, from nothing but a table of counts.
+"""Confidence intervals of an evaluation's figures, from a table of counts.
 
 The table has a row for each gold label and a column for each answered label, the last one for none.
 Figures without a simple distribution are bootstrapped within gold labels: each row is drawn again as
@@ -134,7 +134,7 @@ def f1_of(tables: numpy.ndarray) -> numpy.ndarray:
 
 
 def percentiles(values: numpy.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Cut off as much at both ends that `confidence` is left."""
+    """Return the central interval that holds a share `confidence` of the values."""
     import numpy
 
     low, high = numpy.percentile(values, [50 * (1 - confidence), 50 * (1 + confidence)])

@@ -1,4 +1,4 @@
-"""How two prompts differ on the same examples, from nothing but a table of counts.
+"""The difference of two prompts on the same examples, from a table of counts.
 
 The difference of a metric is bootstrapped in pairs within gold labels: of each gold label as many pairs
 of answers are drawn as it has (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
@@ -33,7 +33,7 @@ class PairedCounts:
 
     Attributes:
         cells: (gold, base's answer, new one's answer, examples), sorted; labels are numbered, and the
-            number behind the last stands for no label.
+            number after the last is no label.
         labels: how many labels there are.
         metric: what is compared; "f1" is that of the label `positive`.
     """
@@ -196,7 +196,7 @@ def _score(d: float, fixed: int, broken: int, n: int) -> float:
 
 
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Halve an interval until floats have nothing between its ends."""
+    """Find the root of a falling function by bisection, to the precision of floats."""
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
