@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     for name, run, what in (
         ("verify", _verify, "check files: structure, order, provenance, secrets"),
-        ("upgrade", _upgrade, "rewrite files in the present format"),
+        ("upgrade", _upgrade, "rewrite files in the current format"),
     ):
         command = commands.add_parser(name, help=what)
         command.add_argument(
@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export = commands.add_parser("export", help="write a file as vcrpy's own YAML")
     export.add_argument("file", type=Path, metavar="FILE")
     export.add_argument("target", type=Path, metavar="YAML")
-    export.add_argument("--base-url", default="https://api.anthropic.com", help="the server to name in it")
+    export.add_argument("--base-url", default="https://api.anthropic.com", help="server URL to write into it")
     export.set_defaults(run=_export)
 
-    what = "replay tests (arguments are pytest's) and remove the recorded calls they do not ask for"
+    what = "replay the tests (takes pytest's arguments) and delete the recorded calls they do not use"
     commands.add_parser("prune", help=what).set_defaults(run=_prune)
 
     known, others = parser.parse_known_args(arguments)

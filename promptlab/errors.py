@@ -32,7 +32,7 @@ class RewriteError(PromptlabError):
 
 
 class ModelError(PromptlabError):
-    """The API refused a call, or could not be reached, and asking again would not help."""
+    """The API rejected a call or could not be reached, and retrying would not help."""
 
 
 class NetworkBlocked(PromptlabError):
@@ -51,7 +51,7 @@ class CassetteMiss(PromptlabError):
         why = (
             "Nothing has been recorded there yet."
             if empty
-            else "The model, a parameter, the prompt or the text is not what was recorded."
+            else "The model, a parameter, the prompt or the text differs from the recording."
         )
         self.reason = f"no recording of {asked_for} in {path}. {why}"
         super().__init__(f"{self.reason} To record it: {record_with}")

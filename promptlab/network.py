@@ -114,6 +114,6 @@ def _check_address(rule: _Rule, address: object) -> None:
 def _blocked(rule: _Rule, address: str) -> NetworkBlocked:
     who = os.environ.get("PYTEST_CURRENT_TEST", rule.who).rsplit(" (", 1)[0]
     return NetworkBlocked(
-        f"{who} tried to reach {address}. Recorded calls are replayed here, so only loopback is "
-        f"open. Record with pytest --live, or reach it before the first use of `lab`."
+        f"{who} tried to reach {address}. Recorded calls are being replayed, so only loopback is "
+        f"allowed. Record with pytest --live, or connect before the first use of `lab`."
     )

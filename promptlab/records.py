@@ -41,7 +41,7 @@ class Example:
         id: unique in its task; a hash of the text unless the data names one.
         note: why the label holds, for the critic; "" when nobody wrote one.
         canonical: one that no prompt may get wrong; always in the train split.
-        group: examples of one group fall into one split; None is a group of its own.
+        group: examples of one group go into the same split; None is a group of one.
         source: where it was read from, for error messages; not part of its identity.
     """
 

@@ -46,8 +46,9 @@ def serving(answer: Answer) -> Iterator[Server]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            server.bodies.append(body)
-            server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            with lock:
+                server.bodies.append(body)
+                server.headers.append({name.lower(): value for name, value in self.headers.items()})
             said = answer(body)
             status, headers, said = said if isinstance(said, tuple) else (200, {}, said)
             said = json.dumps(message(said) if isinstance(said, str) else said).encode()
@@ -66,6 +67,7 @@ def serving(answer: Answer) -> Iterator[Server]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
+    lock = threading.Lock()
     server = Server(f"http://127.0.0.1:{http.server_port}")
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

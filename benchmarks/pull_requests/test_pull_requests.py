@@ -1,4 +1,4 @@
-"""What pull requests do to a prompt, recorded; tests/test_pull_requests.py makes a repository of them.
+"""What pull requests do to a prompt, recorded; tests/gate/test_gate.py makes a repository of them.
 
 The prompts were chosen by what they do to this model, so that each verdict occurs: they show the gate,
 and nothing about prompts. `worse` asks for one word and loses the tag, `better` is another description.

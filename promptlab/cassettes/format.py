@@ -151,7 +151,7 @@ def read(path: Path) -> Recording:
     whole = bool(lines) and lines[-1] == END
     calls = index(path, lines[:-1] if whole else lines, start=2, strings=strings)
     if not whole:
-        raise _damaged(path, len(lines) + 2, "the file was cut off: its last line should say that it ends")
+        raise _damaged(path, len(lines) + 2, "the file was cut off: its last line is not the end marker")
     return Recording(header, calls)
 
 
@@ -231,20 +231,20 @@ def _parse(path: Path, number: int, line: str, strings: Mapping[str, str]) -> En
     raise _damaged(path, number, f"{why}: {shorten(line)}", line=line)
 
 
-MERGED = "two branches have changed it, and git could not merge them"
+MERGED = "unresolved merge conflict"
 CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")  # how git begins the lines it cannot merge
 
 
 def _damaged(path: Path, number: int, why: str, *, line: str = "") -> RecordingError:
     if path.suffix == JOURNAL:
-        advice = "Delete it: its calls are made again"
+        advice = "Delete it: its calls will be made again"
     elif line.startswith(CONFLICT):
         why = MERGED
         advice = "Take either side (git checkout --ours -- FILE), then pytest --live-changed records the rest"
     else:
         advice = (
-            "Take the file whole from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
-            "records what it lacks; or pytest --live replaces it"
+            "Restore the whole file from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
+            "records what is missing; or replace it with pytest --live"
         )
     return RecordingError(f"{path}, line {number}: {why}. {advice}")
 
@@ -398,19 +398,19 @@ def _problems_of_call(entry: Entry) -> Iterator[str]:
     asked, answered = entry["request"], entry["response"]
     for where, part, kept in (("request", asked, REQUEST_HEADERS), ("response", answered, RESPONSE_HEADERS)):
         yield from (
-            f"{where} header {name!r} is not one that is kept" for name in part["headers"].keys() - kept
+            f"{where} header {name!r} should have been dropped" for name in part["headers"].keys() - kept
         )
     if entry.get("kind") != "rejected" and answered["status"] != 200:
         yield f"status {answered['status']!r}, expected 200, or an entry of the kind 'rejected'"
     dropped = {name for name in answered["body"] if is_id(name)}
     blocks = answered["body"].get("content", [])
     dropped |= {"signature"} & {name for block in blocks for name in block}
-    yield from (f"the answer's {name!r} is there, and should have been dropped" for name in sorted(dropped))
+    yield from (f"the answer's {name!r} should have been dropped" for name in sorted(dropped))
     for place, text in secrets.places(entry, "call"):
         if secrets.SHAPES.search(text):
             yield f"{place} holds what looks like a key"
     if found := secrets.credential_in(entry, "call", {}, secrets.kept()):
-        yield f"{found[0]} holds a credential that is in use, that of {found[1]}"
+        yield f"{found[0]} holds a credential that is in use, from {found[1]}"
 
 
 # -- vcrpy's own format -------------------------------------------------------------------------

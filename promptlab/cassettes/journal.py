@@ -29,12 +29,12 @@ class Journal:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except filelock.Timeout:
             raise RecordingError(
-                f"{path}: another process is recording into it. Wait for it, or stop it; nothing was asked"
+                f"{path}: another process is recording into it. Wait for it or stop it; no call was made"
             ) from None
         except OSError as error:
             self._lock.release()
             raise RecordingError(
-                f"{path}: cannot be written, so nothing was asked: {error.strerror}"
+                f"{path}: cannot be written, so no call was made: {error.strerror}"
             ) from error
         content = path.read_bytes()
         self._size = content.rfind(b"\n") + 1
@@ -54,7 +54,7 @@ class Journal:
                 os.ftruncate(self._file, self._size)
             raise RecordingError(
                 f"{self.path}: a reply could not be written ({error.strerror}) and the run was stopped. "
-                f"The replies before it are kept: once it can be written again, the same command goes on"
+                f"The earlier replies are kept: once the file can be written, the same command resumes"
             ) from error
         self._size += len(data)
 

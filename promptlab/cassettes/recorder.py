@@ -147,8 +147,8 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         if found is not None:
             place, name = found
             raise RecordingError(
-                f"{self.file}: {place} holds a credential that is in use, that of {name}. The call was "
-                f"not written and the run was stopped: take it out of the text or the prompt, and change it"
+                f"{self.file}: {place} holds a credential that is in use, from {name}. The call was "
+                f"not written and the run was stopped: remove it from the text or the prompt, and rotate it"
             )
 
     def keep(self, origin: Origin) -> None:
@@ -186,14 +186,14 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
             self._resume(Journal(journal))
         elif journal.exists():
             self._notes.append(
-                f"{journal} holds a recording that did not end and is not replayed: the command that "
-                f"records resumes it; if you do not need it, delete it"
+                f"{journal} holds an unfinished recording, which is not replayed: resume it with the "
+                f"command that records, or delete it if you do not need it"
             )
 
     def _resume(self, journal: Journal) -> None:
         self._journal = journal
         if journal.torn:
-            self._notes.append(f"{journal.path}: its last line was cut off, that call is made again")
+            self._notes.append(f"{journal.path}: its last line was cut off; that call will be made again")
         try:
             kept = files.index(journal.path, journal.lines)
         except RecordingError:

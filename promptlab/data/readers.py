@@ -26,9 +26,9 @@ Row = tuple[Source, Mapping[str, Any]]  # where it was read, and its fields by c
 def read_csv(path: str | Path, **columns: str) -> tuple[Example, ...]:
     """Read examples from a CSV file in UTF-8 with a header.
 
-    Columns are `text` and `label`, and where present `id`, `note`, `canonical` and `group`; a file
-    that calls them otherwise is read with `read_csv(path, text="question")`. Nothing is guessed: a
-    text "NA" or "null" is that text.
+    Columns are `text` and `label`, and where present `id`, `note`, `canonical` and `group`; other
+    names are given by keyword: `read_csv(path, text="question")`. Nothing is guessed: "NA" or
+    "null" is read as text.
 
     Raises:
         DataError: for a file, a column or a row that cannot be used.
@@ -42,7 +42,7 @@ def read_tsv(path: str | Path, **columns: str) -> tuple[Example, ...]:
 
 
 def read_jsonl(path: str | Path, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a file with one JSON object a line; see `read_csv`."""
+    """Read examples from a file with one JSON object per line; see `read_csv`."""
     return _examples(_json_lines(Path(path)), str(path), columns)
 
 
@@ -106,7 +106,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
             if len(cells) != len(header):
                 raise DataError(
                     f"{where}: {len(cells)} cells where the header has {len(header)}: {shorten(cells)}. "
-                    f"Quote a text that holds {delimiter!r}."
+                    f"Quote texts that contain {delimiter!r}."
                 )
             yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:

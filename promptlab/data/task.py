@@ -27,15 +27,15 @@ class Task:
     Attributes:
         name: names the recordings; letters, digits, "-" and "_".
         labels: two or more, in the order in which tables show them.
-        positive: the label whose F1 is reported beside the macro F1; None for neither.
+        positive: the label whose F1 is reported along with the macro F1; None for no such label.
         metric: the primary metric, which prompts are chosen and judged by: "macro_f1", "accuracy", or
             "f1", that of the positive label.
         brief: what the classifier must decide, in words; the first prompt is built from it.
         extract: reads the label out of a reply.
-        answer_format: how a reply states its label, with LABEL in its place; None takes it from
-            `extract`. Every prompt has to hold it.
+        answer_format: how a reply states its label, with LABEL as the placeholder; None takes it from
+            `extract`. Every prompt has to contain it.
         shares: shares of the train, validation and test split; they add up to 1.
-        split_seed: changes the split. Fixed at the start of a project, never to get a better figure.
+        split_seed: changes the split. Fix it at the start of a project; never tune it for a better score.
 
     Raises:
         DataError: for any label, example or setting that cannot be used, at construction.
@@ -54,7 +54,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if isinstance(self.labels, str):
-            raise DataError(f"task {self.name!r}: labels is the text {self.labels!r}, expected several")
+            raise DataError(f"task {self.name!r}: labels is the string {self.labels!r}, expected a tuple")
         object.__setattr__(self, "examples", tuple(self.examples))
         object.__setattr__(self, "labels", tuple(self.labels))
         if self.answer_format is None:
@@ -100,7 +100,7 @@ class Task:
                 raise DataError(
                     f"task {self.name!r}: the {name} split holds {count} examples of label {label!r}, "
                     f"at least {FEWEST_PER_LABEL} are needed. Add examples of that label "
-                    f"(another split_seed would only hide it)."
+                    f"(another split_seed would only hide the problem)."
                 )
         return self.splits[name]
 
@@ -117,7 +117,7 @@ class Task:
             return None
         return (
             f"the {name} split has only {fewest} examples of a label; "
-            f"below {FEW_PER_LABEL} its figures move by chance"
+            f"below {FEW_PER_LABEL}, its scores are noisy"
         )
 
     @property
@@ -150,7 +150,7 @@ def _check_settings(task: Task) -> None:
         if (twin := seen.setdefault(fold(label), label)) is not label or labels.count(label) > 1:
             raise DataError(
                 f"task {name!r}: labels {twin!r} and {label!r} do not differ once case is ignored, "
-                f"and models do not keep case. Rename one."
+                f"and models do not preserve case. Rename one."
             )
     if task.positive is not None and task.positive not in labels:
         raise DataError(f"task {name!r}: positive is {task.positive!r}, expected one of {labels!r}")
@@ -182,7 +182,7 @@ def _check_examples(name: str, examples: tuple[Example, ...], labels: tuple[str,
         if (twin := ids.setdefault(example.id, example)) is not example:
             raise DataError(
                 f"{where}: id {example.id!r} is already in {twin.source or shorten(twin.text)}. "
-                f"Ids name examples in recordings and reports, so each needs its own."
+                f"Ids identify examples in recordings and reports, so they must be unique."
             )
     if len({e.label for e in examples}) < 2:
         raise DataError(

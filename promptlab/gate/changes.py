@@ -59,7 +59,7 @@ def _in_file(base: Commit, name: str) -> Iterator[str]:
     if old and new:
         yield from (f"{what} in {name}" for what in _differences(old, new))
     else:
-        yield f"{name}: {'new' if new else 'gone'}, or no Python on one side"
+        yield f"{name}: {'new' if new else 'gone'}, or not valid Python on one side"
 
 
 def _differences(old: ast.Module, new: ast.Module) -> Iterator[str]:

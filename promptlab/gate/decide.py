@@ -92,13 +92,13 @@ def _lines(decision: Decision) -> Iterator[Line]:
     else:
         yield Line(f"{decision.verdict}: {_nothing(pair)}")
     if decision.verdict == "incomplete":
-        yield Line(f"  {LEAST:.0%} have to be; to record the rest:", pair.place.record_with)
+        yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
     if count and not pair.same:
         shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
         where = f"{count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
         yield Line(f"  not compared: {where}")
-    yield from (Line(f"  of the base could not be read: {why}") for why in pair.unreadable)
-    yield from (Line(f"  changed with it: {what}") for what in pair.changes)
+    yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
+    yield from (Line(f"  also changed: {what}") for what in pair.changes)
     yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
 
@@ -109,11 +109,11 @@ def _nothing(pair: Pair) -> str:
     if pair.renamed:
         return (
             f"{pair.against} has no prompt in {pair.folder}, but recorded another one under this name: was the "
-            f"folder renamed? Rename it in a pull request of its own, and change it in the next"
+            f"folder renamed? Rename it in one pull request and change the prompt in the next"
         )
     if not pair.known:
         return f"{pair.against} has no prompt in {pair.folder}, so there is nothing to compare"
-    return f"too little is recorded of the prompt of {pair.against}"
+    return f"too few replies are recorded for the prompt of {pair.against}"
 
 
 def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:

@@ -73,8 +73,8 @@ def commit(folder: Path, name: str) -> Commit:
                 f"check out with `fetch-depth: 0` (git fetch --unshallow)"
             ) from None
         raise BaseError(
-            f"--promptlab-base={name}: git knows no such commit, or none that it has in common with HEAD. "
-            f"Expected a branch or a commit such as origin/main; git fetch brings those of the server"
+            f"--promptlab-base={name}: git knows no such commit, or it has no common ancestor with HEAD. "
+            f"Expected a branch or a commit such as origin/main; run git fetch to get remote branches"
         ) from None
     copies = tempfile.TemporaryDirectory(prefix="promptlab-base-")
     return Commit(name, diverged.decode().strip(), top, copies)

@@ -38,7 +38,7 @@ def count(path: Path, task: Task, prompts: Iterable[Prompt]) -> tuple[int, int]:
 def describe(path: Path, task: Task, prompts: Iterable[Prompt]) -> str:
     """Say how often the test split has been looked at."""
     ever, now = count(path, task, prompts)
-    of = f", {now} of them on the present examples" if now != ever else ""
+    of = f", {now} of them on the current examples" if now != ever else ""
     return f"distinct prompts judged on the test split of {task.name} so far: {ever}{of}"
 
 

@@ -33,10 +33,10 @@ def check_extractor(
 ) -> None:
     """Try an extractor on replies as models give them.
 
-    It must never raise, be a function of the reply, read the label in every clean form and none where the
-    form states none, ignore what is quoted before the answer and what explains it afterwards, and take
-    time in proportion to the reply's length. In running text, where nothing sets an answer apart from its
-    explanation, an extractor may find no label; that it can find the wrong one is a warning.
+    It must never raise, give the same result for the same reply, find the label in every clean form and
+    none where none is stated, ignore what is quoted before the answer and what explains it afterwards, and
+    take time linear in the reply's length. In free text, where nothing separates an answer from its
+    explanation, an extractor may find no label; if it can find the wrong one, there is a warning.
 
     Args:
         extract: reply -> label or None.
@@ -45,12 +45,12 @@ def check_extractor(
         examples: replies tried for each property.
 
     Raises:
-        AssertionError: with the smallest reply found that breaks a property, to be pasted into a test.
+        AssertionError: with the smallest reply found that breaks a property, ready to paste into a test.
     """
     own = getattr(extract, "answer_format", None) or getattr(extract, "state", None)
     if not (form := answer_format or own):
         raise TypeError(
-            f"check_extractor({extract!r}): the function does not say how a reply states its label: "
+            f"check_extractor({extract!r}): the function does not define its answer format: "
             f"give answer_format='...{LABEL}...', for example '<label>{LABEL}</label>'"
         )
     checked = _Checked(extract, tuple(labels), form)
@@ -144,7 +144,7 @@ def _check_time(checked: _Checked) -> None:
             short, long = (piece * (n // len(piece)) for n in (size, 8 * size))
             if all(_too_slow(checked, short, long, best_of) for best_of in (1, 5)):
                 raise AssertionError(
-                    f"broken: its time grows faster than the reply: eight times as much takes more than "
+                    f"broken: its time grows faster than the reply: eight times the length takes more than "
                     f"{STEEPEST:g} times as long\n\n    reply = {piece!r} * {len(long) // len(piece)}"
                 )
 

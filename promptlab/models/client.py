@@ -54,7 +54,7 @@ class Client:
 
         key = self._api_key or os.environ.get("ANTHROPIC_API_KEY") or ""
         if key != key.strip():  # the transport would refuse it in words about the connection
-            raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: set it without")
+            raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: remove it")
         self._sdk = anthropic.AsyncAnthropic(api_key=self._api_key, max_retries=0, timeout=TIMEOUT)
         return self
 
@@ -101,7 +101,7 @@ class Client:
     async def _ask(self, model: Model, body: dict[str, Any], asked_for: str) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
-                raise _NotAsked(f"{asked_for} was not asked: an earlier call failed")
+                raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
                 reply = await self._try(model, body)
             except CassetteMiss as miss:
@@ -185,7 +185,7 @@ def _advice(model: Model, error: Exception) -> str:
     if isinstance(error, TypeError):
         return f"no credential for {where}: set ANTHROPIC_API_KEY"
     if status in (401, 403):
-        return f"{where} refused the credential (status {status}): set ANTHROPIC_API_KEY to one that may use {model.name}"
+        return f"{where} refused the credential (status {status}): set ANTHROPIC_API_KEY to a key with access to {model.name}"
     if status is None:
         return f"{where} cannot be reached: start the server, or set base_url to one that answers"
     message = getattr(error, "message", str(error))

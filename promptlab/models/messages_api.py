@@ -24,8 +24,8 @@ def arguments(request: Request) -> dict[str, Any]:
     refuses = model.name.startswith("claude-") and not model.name.startswith(TAKES_REPLY_PREFIX)
     if request.messages[-1][0] == "assistant" and refuses:
         raise ModelError(
-            f"{model.name} takes no reply prefix, the prompt has {request.messages[-1][1]!r}: "
-            f"empty reply_prefix.md and ask for that start in suffix.md"
+            f"{model.name} does not support prefill, but the prompt has {request.messages[-1][1]!r}: "
+            f"empty reply_prefix.md and ask for that beginning in suffix.md"
         )
     body: dict[str, Any] = {
         "model": model.name,

@@ -48,7 +48,7 @@ def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
         return CLAUDE
     raise DataError(
         f"{pyproject}: no profile {chosen!r}, only {', '.join([*profiles, CLAUDE.name])}. "
-        f"Write it under [tool.promptlab.profiles.{chosen}]"
+        f"Define it under [tool.promptlab.profiles.{chosen}]"
     )
 
 

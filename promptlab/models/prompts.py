@@ -27,7 +27,7 @@ def first(task: Task) -> Prompt:
     """
     if not task.answer_format:
         raise DataError(
-            f"task {task.name!r}: extract is your own function, so say how a reply states its label: "
+            f"task {task.name!r}: extract is your own function, so give the answer format that it reads: "
             f"Task(..., answer_format='Answer: {LABEL}')"
         )
     each = " or ".join(task.answer_format.replace(LABEL, label) for label in task.labels)

@@ -42,14 +42,14 @@ async def steps(
     workers: int = WORKERS,
     api_key: str | None = None,
 ) -> AsyncIterator[Iteration | Run]:
-    """Improve a prompt: `steps` yields each Iteration as it ends and last the Run, `optimize` the Run.
+    """Improve a prompt. `steps` yields each Iteration as it ends, then the Run; `optimize` returns the Run.
 
     The run is a pure function of the task, the settings and the replies: `workers` changes only how
-    long it takes. The critic sees the train split alone; prompts are chosen on validation; test is read
-    once, at the end, with the first and the best prompt.
+    long it takes. The critic sees only the train split; prompts are selected on validation; test is used
+    once, at the end, for the first and the best prompt.
 
     Args:
-        task: what is decided, on which examples.
+        task: the classification task, with its examples.
         classifier: the model whose prompt is improved, or its name.
         critic: the model that reads the mistakes and rewrites the prompt, or its name.
         prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
@@ -59,12 +59,12 @@ async def steps(
         correct: right answers of each label that the critic is shown, at most.
         max_characters: longest prompt that the critic may write.
         seed: changes which examples are drawn.
-        workers: calls in flight at a time.
+        workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
 
     Raises:
         DataError: the task cannot be used as it is; no call was made.
-        ModelError: a call was refused, or stayed without an answer.
+        ModelError: a call was rejected or got no response.
     """
     train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
     classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
@@ -182,19 +182,19 @@ async def evaluate_async(
     workers: int = WORKERS,
     api_key: str | None = None,
 ) -> Evaluation:
-    """Ask the classifier about every example of a split, and the canonical ones, and score its answers.
+    """Run the classifier on every example of a split and on the canonical ones, and score its replies.
 
     Args:
-        task: what is decided, on which examples.
+        task: the classification task, with its examples.
         prompt: the prompt, or the folder that holds it.
         classifier: the model, or its name.
         split: "train", "validation" or "test".
-        workers: calls in flight at a time.
+        workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
 
     Raises:
         DataError: the task cannot be used as it is; no call was made.
-        ModelError: a call was refused, or stayed without an answer.
+        ModelError: a call was rejected or got no response.
     """
     prompt, examples = prompts.prompt_of(prompt), task.split(split)
     async with Client(workers=workers, api_key=api_key) as client:

@@ -15,7 +15,7 @@ from promptlab.report import markdown
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
 
-NOTHING = "no prompt was judged: no test that was run gives lab.evaluate the folder of one"
+NOTHING = "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate"
 
 
 class PromptWarning(UserWarning):
@@ -69,7 +69,7 @@ def report(session: pytest.Session, results: Results, folder: Path) -> tuple[lis
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
     annotations = [line for one in decisions for line in _annotations(one)]
-    return [*"\n".join(lines).splitlines(), f"for a pull request: {comment}"], annotations
+    return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"], annotations
 
 
 def _run(

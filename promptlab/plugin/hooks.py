@@ -130,7 +130,7 @@ def _judge(session: pytest.Session, interrupted: str = "") -> None:
 
     results = config.stash[RESULTS]
     if interrupted:
-        why = Line(f"it did not run to its end: {interrupted}")
+        why = Line(f"it did not finish: {interrupted}")
         results.failures.append(Failure("the session", why))
     folder = config.rootpath / config.getoption("promptlab_report")
     config.stash[DECISIONS] = report(session, results, folder)

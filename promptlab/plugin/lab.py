@@ -114,10 +114,10 @@ class Lab:
         return f"<Lab profile {self._settings.profile.name}, {self._settings.mode}>"
 
     def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
-        """Improve the task's prompt, as `promptlab.optimize`; the models are the profile's.
+        """Improve the task's prompt, like `promptlab.optimize`, with the profile's models.
 
         Args:
-            task: what is decided, on which examples.
+            task: the classification task, with its examples.
             name: names the recording, for a second run of the same task.
             settings: those of `promptlab.steps`, above all `iterations`.
 
@@ -144,12 +144,12 @@ class Lab:
     def evaluate(
         self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
     ) -> Evaluation:
-        """Score a prompt, or the one in a folder, on a split; the model is the profile's classifier.
+        """Score a prompt, or the prompt in a folder, on a split, with the profile's classifier.
 
-        With `--promptlab-base`, the prompt of a folder is judged against the one there.
+        With `--promptlab-base`, a prompt in a folder is judged against its version at that commit.
 
         Args:
-            task: what is decided, on which examples.
+            task: the classification task, with its examples.
             prompt: the prompt, or the folder that holds it.
             split: "train", "validation" or "test".
             name: names the recording; by default "evaluate-" and the split.
@@ -179,7 +179,7 @@ class Lab:
         return result
 
     def compare(self, result: Evaluation, *, margin: float = MARGIN) -> Comparison:
-        """Compare what `evaluate` returned with what the base's prompt answered about the same examples.
+        """Compare a result of `evaluate` with the result of the base's prompt on the same examples.
 
         The test is skipped where the session has no `--promptlab-base`.
 
@@ -193,7 +193,7 @@ class Lab:
             if pair.whole is result:
                 return decide.compared(pair, margin)
         raise PromptlabError(
-            f"{result!r} is not what lab.evaluate returned for a prompt's folder, so it has no base"
+            f"{result!r} was not returned by lab.evaluate for a prompt folder, so it has no base"
         )
 
     # -- the work -------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class Lab:
     def _announce(self, job: _Job, calls: str, cassette: IndexedCassette) -> None:
         """Say how many calls will be made, before they are."""
         if cassette.resumed:
-            calls += f"; {cassette.resumed} replies are kept from a run that did not end"
+            calls += f"; {cassette.resumed} replies are reused from an unfinished run"
         if self._settings.makes_calls:
             self._console.announce(f"promptlab: {job.title}: {calls}")
 
@@ -438,7 +438,7 @@ def finish(lab: Lab, *, prune: bool) -> None:
             files.write(job.path, files.without(files.read(job.path), orphans))
     if prune:
         found = files.recordings(settings.root / "cassettes" / settings.profile.name)
-        why = "kept, though no test of this session opened it; if none does, delete it"
+        why = "kept, although no test in this session opened it; if no test needs it, delete it"
         unopened = [f"{path}: {why}" for path in found if path not in lab._jobs]
         results.sections.append(("prune", unopened or ["every recording was opened by a test"]))
 
@@ -446,7 +446,7 @@ def finish(lab: Lab, *, prune: bool) -> None:
 def verify(lab: Lab, count: int) -> bool:
     """Ask `count` recorded requests again and report how many labels changed; whether they could be asked."""
     done = [(task, job.models[0], result) for job in lab._jobs.values() for task, result in job.done]
-    lab._console.announce(f"promptlab: asking {count} recorded calls again")
+    lab._console.announce(f"promptlab: repeating {count} recorded calls")
     held, lines = ask_again(done, count)
     lab._results.sections.append(("live-verify", lines))
     return held

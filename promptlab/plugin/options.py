@@ -21,13 +21,13 @@ LIVE: dict[str, dict[str, Any]] = {
     "live-verify": {
         "type": int,
         "metavar": "K",
-        "help": "Ask K recorded calls again, write nothing, and say how many labels changed.",
+        "help": "Repeat K recorded calls, write nothing, and report how many labels changed.",
     },
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "profile": {
         "metavar": "NAME",
-        "help": "Use this profile of [tool.promptlab] instead of the one that it names.",
+        "help": "Use this profile from [tool.promptlab] instead of the configured one.",
     },
     "report": {
         "default": ".promptlab",
@@ -36,7 +36,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     "base": {
         "metavar": "COMMIT",
-        "help": "Judge each prompt folder that is evaluated against the one in this commit, such as origin/main.",
+        "help": "Judge each evaluated prompt folder against its version at this commit, such as origin/main.",
     },
     "strict": {
         "action": "store_true",
@@ -44,7 +44,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     "prune": {
         "action": "store_true",
-        "help": "Remove the recorded calls that the tests of this session do not ask for.",
+        "help": "Delete the recorded calls that no test in this session uses.",
     },
 }
 
@@ -57,7 +57,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(
         "promptlab_block_network",
         default="lab",
-        help="What replay closes the network for: 'lab' (while it is at work) or 'session' (all tests).",
+        help="When replay blocks the network: 'lab' (only while `lab` works) or 'session' (for all tests).",
     )
 
 
@@ -86,9 +86,9 @@ def check(config: pytest.Config) -> None:
     given = [f"--{name}" for name in LIVE if config.getoption(dest(name)) not in (False, None)]
     given += ["--promptlab-prune"] if config.getoption("promptlab_prune") else []
     if len(given) > 1:
-        raise pytest.UsageError(f"{' and '.join(given)} exclude one another: leave out all but one")
+        raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
-        raise pytest.UsageError(f"{given[0]} takes one process: leave out -n of pytest-xdist, or add -n0")
+        raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
     count = config.getoption("promptlab_live_verify")
     if count is not None and count < 1:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")

@@ -50,10 +50,10 @@ async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
             change = f"{old.label or old.missing} -> {new.label or new.missing}"
             changed.append(f"  {task.name}, prompt {prompt.id}, example {old.example.id}: {change}")
     if not chosen:
-        return ["no recorded answers were replayed, so none was asked again"]
+        return ["no recorded calls were replayed, so none were repeated"]
     share = len(changed) / len(chosen)
     return [
-        f"{len(chosen)} of {len(recorded)} recorded answers asked again: {len(changed)} labels changed, "
+        f"{len(chosen)} of {len(recorded)} recorded calls repeated: {len(changed)} labels changed, "
         f"a share of {wilson(len(changed), len(chosen)).around(share)}",
         *changed,
     ]

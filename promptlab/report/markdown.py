@@ -82,7 +82,7 @@ def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
     for number, title in enumerate(titles):
         room -= _size(title) + 3
         if room < 0:
-            yield f"- and {len(titles) - number} more; the terminal's output has all"
+            yield f"- and {len(titles) - number} more, listed in the terminal output"
             return
         yield f"- {title}"
 
@@ -129,19 +129,19 @@ def _figures(one: Decision) -> Iterator[str]:
         change = ""
         if by := found.difference:
             change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
-        beyond = f" ({100 * (1 - found.confidence):.2g}% beyond each end)" if change else ""
+        beyond = f" ({100 * (1 - found.confidence):.2g}% risk beyond each end)" if change else ""
         judged = found.new.primary_name if found.difference and found.difference.bootstrap else "accuracy"
         yield f"| | base {found.base.prompt.id} (95%) | new {found.new.prompt.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
         yield f"| {' | '.join([literal(name), *cells, *last])} |"
-    yield f"\nAsked of the new prompt: {_asked(one.pair.whole)}\n"
+    yield f"\nUsage of the new prompt: {_asked(one.pair.whole)}\n"
 
 
 def _asked(result: Evaluation) -> str:
     rows = {row.example.id: row.reply for row in (*result.rows, *result.canonical_rows)}.values()
     read, written = sum(one.input_tokens for one in rows), sum(one.output_tokens for one in rows)
-    return f"{len(rows):,} calls, {read:,} tokens read, {written:,} written, {result.tokens_per_call:,.0f} per call"
+    return f"{len(rows):,} calls, {read:,} input tokens, {written:,} output tokens, {result.tokens_per_call:,.0f} tokens per call"
 
 
 def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
@@ -154,7 +154,7 @@ def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
     yield "without a label", *(one.intervals.without_label.around(one.without_label) for one in sides)
     for reason in first.missing:
         if any(one.missing[reason] for one in sides):
-            yield f"of these {reason}", *(f"{one.missing[reason]:.3f}" for one in sides)
+            yield f"of these: {reason}", *(f"{one.missing[reason]:.3f}" for one in sides)
     if all(one.canonical_rows for one in sides):
         right = [[row.correct for row in one.canonical_rows] for one in sides]
         yield "canonical right", *(f"{sum(each)} of {len(each)}" for each in right)
@@ -173,8 +173,8 @@ def _words(one: Decision) -> str:
         f"<b>{name}.md</b>\n{_marked(getattr(old, name), getattr(new, name))}" for name in parts
     )
     if _size(shown) > PART:
-        return f"\nThe prompt differs in {', '.join(f'{name}.md' for name in parts)}, too much to be shown here.\n"
-    return f"\n<details open><summary>The prompt, word by word</summary>\n\n<pre>\n{shown}\n</pre>\n\n</details>\n"
+        return f"\nThe prompt differs in {', '.join(f'{name}.md' for name in parts)}; the diff is too long to show here.\n"
+    return f"\n<details open><summary>Prompt diff, word by word</summary>\n\n<pre>\n{shown}\n</pre>\n\n</details>\n"
 
 
 def _marked(old: str, new: str) -> str:

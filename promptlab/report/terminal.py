@@ -50,7 +50,7 @@ def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
 def conclusion(run: Run) -> str:
     """Say in a sentence what a run has shown."""
     if run.best == run.first:
-        return "the critic found no better prompt: the best is the first"
+        return "the critic found no better prompt: the first is still the best"
     name, first, best = run.test.primary_name, run.test_first.primary, run.test.primary
     figures = f"{name} on test {first:.3f} -> {best:.3f}"
     return {
@@ -64,9 +64,9 @@ def detectable(task: Task, split: str = "test") -> str:
     """Say what difference between two prompts a split can show."""
     share = 0.15  # of the answers: what a rewritten prompt commonly flips
     least = detectable_difference(task, discordance=share, split=split)
-    shows = "is too small to show any difference"
+    shows = "is too small to detect any difference"
     if least is not None:
-        shows = f"shows a difference of {least:.2f} four times in five"
+        shows = f"detects a difference of {least:.2f} with 80% power"
     return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
@@ -94,8 +94,8 @@ def evaluation(result: Evaluation) -> Iterator[str]:
 
 def orphans(count: int, *, pruned: bool) -> str:
     """Say how many recorded calls were not asked for, and whether they were removed."""
-    what = "they were removed" if pruned else "promptlab cassettes prune removes them"
-    return f"recorded calls that were not asked for: {count}; {what}"
+    what = "they were deleted" if pruned else "promptlab cassettes prune deletes them"
+    return f"recorded calls that were not replayed: {count}; {what}"
 
 
 def provenance(header: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
         name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"
         spent = (*_cells(step.usage), f"{seconds[step.number]:.1f}")
         yield (name, *_scored(step.candidate, run), _outcome(step), *spent)
-    yield ("all, with test", "", "", "", *_cells(run.usage), f"{seconds[0]:.1f}")
+    yield ("total, with test", "", "", "", *_cells(run.usage), f"{seconds[0]:.1f}")
 
 
 def _scored(candidate: Candidate | None, run: Run) -> tuple[str, str]:

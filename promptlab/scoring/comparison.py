@@ -38,8 +38,8 @@ class Comparison:
     Attributes:
         difference: of the primary metric, with its two one-sided bounds; None where no request differs.
         margin: by how much the metric may fall for the new prompt to count as no worse.
-        confidence: of each bound that the verdict is taken from, 0 to 1; above what was asked for where
-            several comparisons share the chance of error.
+        confidence: of each bound that decides the verdict, 0 to 1; higher than requested if several
+            comparisons share one error rate.
     """
 
     base: Evaluation
@@ -107,7 +107,7 @@ class Comparison:
         if self.verdict != "inconclusive":
             return "no more examples are needed"
         if self.needed is None:
-            return "no difference is to be seen, so no number of examples would show one"
+            return "there is no visible difference, so no number of examples would show one"
         rounded = round(self.needed, 2 - len(str(self.needed)))  # two digits: more would look like knowledge
         about = f"about {rounded:,} {self.new.split} examples in all (here {n})"
         if self.needed > 20 * n:
@@ -136,9 +136,9 @@ def compare(
 ) -> Comparison:
     """Judge the prompt of `b` against that of `a`, the base, on the same examples.
 
-    The verdict is taken from one thing: the one-sided bounds of the difference in b's primary metric,
-    by paired bootstrap within gold labels; with under ten flips, of the difference in accuracy, by
-    Tango's score interval. See promptlab.scoring.paired for formulas and sources.
+    The verdict depends on one thing: the one-sided bounds of the difference in b's primary metric,
+    by paired bootstrap within gold labels; with fewer than ten flips, of the difference in accuracy,
+    by Tango's score interval. See promptlab.scoring.paired for formulas and sources.
 
     Args:
         a: the base.
@@ -147,7 +147,7 @@ def compare(
         confidence: of each bound, 0 to 1.
 
     Raises:
-        DataError: the two are not about the same examples.
+        DataError: the two evaluations do not cover the same examples.
     """
     if not 0 <= margin < 1:
         raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
@@ -160,14 +160,14 @@ def compare(
 def compare_all(
     pairs: Iterable[tuple[Evaluation, Evaluation]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
 ) -> tuple[Comparison, ...]:
-    """Judge several new prompts, each against its base, with one chance of error for all.
+    """Judge several new prompts, each against its base, and control the overall error rate.
 
     Of those whose requests changed, the clearest is judged at a confidence of 1 - (1 - confidence) / m,
-    the next with m - 1, and so on; from the first that stays open, all stay open (Holm, Scandinavian
-    Journal of Statistics 6, 1979, 65-70). `no_worse` needs no such care: it has to hold for each.
+    the next with m - 1, and so on; after the first inconclusive one, all are inconclusive (Holm, Scandinavian
+    Journal of Statistics 6, 1979, 65-70). `no_worse` needs no correction: it has to hold for each.
 
     Returns:
-        One Comparison a pair, in order.
+        One Comparison per pair, in order.
     """
     found = [compare(a, b, margin=margin, confidence=confidence) for a, b in pairs]
     changed = [(one.difference, number) for number, one in enumerate(found) if one.difference]
@@ -208,7 +208,7 @@ def _headline(one: Comparison, found: Difference) -> str:
         return f"inconclusive: {where} cannot tell whether prompt {names[0]} or {names[1]} is better"
     kind = "" if found.bootstrap else " in accuracy"
     said = f"{one.verdict}: on {where}, prompt {names[0]} is {one.verdict} than {names[1]}{kind}"
-    return said if found.bootstrap else f"{said}; that is {len(one.flips)} answers, so confirm it on more"
+    return said if found.bootstrap else f"{said}; only {len(one.flips)} flips, so confirm it on more examples"
 
 
 def _safe(one: Comparison, judged: Difference) -> str:
@@ -232,7 +232,7 @@ def _figures(one: Comparison, found: Difference) -> Iterator[str]:
             yield f"  {_change(one, 'accuracy')}, {accuracy} ({level}described, not judged)"
     else:
         few = f"under {FEW} answers changed" if len(one.flips) < FEW else "whole labels changed"
-        yield f"  {_change(one, 'accuracy')}, {ends} (judged: {few}, too few for a range of {one.new.primary_name})"
+        yield f"  {_change(one, 'accuracy')}, {ends} (judged: {few}, so {one.new.primary_name} has no interval)"
         if one.new.metric != "accuracy":
             yield f"  {_change(one)}"
     p = f"{one.mcnemar:.3f}" if one.mcnemar >= 0.0005 else "below 0.001"
@@ -248,13 +248,13 @@ def _change(one: Comparison, metric: str = "primary") -> str:
 def detectable(
     task: Task, *, discordance: float = 0.15, split: str = "test", power: float = POWER
 ) -> float | None:
-    """Return the smallest difference in accuracy that a split can show, before any call is paid.
+    """Return the smallest difference in accuracy that a split can detect; no call is made.
 
     Args:
-        task: whose split is meant.
+        task: the task that the split belongs to.
         discordance: share of answers expected to flip from right to wrong or back, 0 to 1.
         split: "train", "validation" or "test".
-        power: how often a difference of that size is to be shown, 0 to 1.
+        power: probability of detecting a difference of that size, 0 to 1.
 
     Returns:
         A share of 0 to 1; None where the split is too small to show anything at all. The formula is

@@ -83,7 +83,7 @@ class Canonical:
             if row.example.id == name:
                 return row
         raise PromptlabError(
-            f"{name!r} is no canonical example, only {', '.join(r.example.id for r in self.rows)}"
+            f"{name!r} is not a canonical example, expected {', '.join(r.example.id for r in self.rows)}"
         )
 
 
@@ -95,7 +95,7 @@ class Evaluation:
         rows: one Prediction per example, in the order the examples were given.
         positive: the label whose F1 is `f1`; None where the task names none.
         metric: the task's primary metric, by which prompts are judged.
-        classifier: who answered; None where that is not known.
+        classifier: the model that answered; None if not known.
         canonical_rows: the predictions for the task's canonical examples, whatever the split; they are
             part of the scores only where the split holds them.
     """
@@ -123,7 +123,7 @@ class Evaluation:
 
     @property
     def primary_name(self) -> str:
-        """The primary metric as people read it."""
+        """The display name of the primary metric."""
         names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {self.positive}"}
         return names[self.metric]
 
@@ -135,9 +135,9 @@ class Evaluation:
         return self.intervals.accuracy if self.metric == "accuracy" else self.intervals.macro_f1
 
     def no_worse_than(self, base: Evaluation, margin: float = MARGIN) -> Check:
-        """Say whether the primary metric is shown not to lie `margin` or more below that of a base.
+        """Say whether the data show that the primary metric is less than `margin` below the base's.
 
-        True only where non-inferiority is shown: the lower 95% bound of the difference, one-sided, lies
+        True only if non-inferiority is shown: the one-sided lower 95% bound of the difference is
         above -margin. False may mean "worse" as well as "too few examples".
 
         Args:
@@ -189,7 +189,7 @@ class Evaluation:
 
     @property
     def missing(self) -> dict[Missing, float]:
-        """Share of predictions with no label, 0 to 1, by the reason; all reasons are there."""
+        """Share of predictions with no label, 0 to 1, by reason; every reason is a key."""
         found = Counter(row.missing for row in self.rows)
         return {reason: found[reason] / self.scores.n for reason in REASONS}
 
@@ -204,7 +204,7 @@ class Evaluation:
 
     @property
     def tokens_per_call(self) -> float:
-        """Tokens read and written for each example of the split, on average."""
+        """Input and output tokens per example of the split, on average."""
         return sum(row.reply.input_tokens + row.reply.output_tokens for row in self.rows) / self.scores.n
 
     @property

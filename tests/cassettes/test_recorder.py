@@ -243,8 +243,8 @@ BROKEN = {
     "cut in the middle": (HEADER + '{"request": {"bo\n', "line 2: Unterminated string"),
     "cut within the header": ('{"prom', "line 1: expected a header"),
     "an empty line": (HEADER + f"{CALL}\n\n", "line 3: Expecting value"),
-    "two branches merged": (HEADER + f"<<<<<<< HEAD\n{CALL}\n", "line 2: two branches have changed it"),
-    "two headers merged": ("<<<<<<< HEAD\n" + HEADER, "line 1: two branches have changed it"),
+    "two branches merged": (HEADER + f"<<<<<<< HEAD\n{CALL}\n", "line 2: unresolved merge conflict"),
+    "two headers merged": ("<<<<<<< HEAD\n" + HEADER, "line 1: unresolved merge conflict"),
     "a call twice": (HEADER + f"{CALL}\n{CALL}\n", "line 3: holds the same call as line 2"),
     "cut at the end of a line": (HEADER + f"{CALL}\n", "line 3: the file was cut off"),
     "a call without an answer": (HEADER + '{"request": {"body": {"a": 1}}}\n', "line 2: not a call"),
@@ -440,7 +440,7 @@ def test_a_credential_in_use_is_never_written(tmp_path, monkeypatch, encoding, p
     path, text = tmp_path / "run.jsonl", ENCODED[encoding](CREDENTIAL)
     with serving(lambda body: text if body["messages"][0]["content"] == "tell" else "fine") as server:
         with pytest.raises(
-            RecordingError, match="a credential that is in use, that of ANTHROPIC_AUTH_TOKEN"
+            RecordingError, match="a credential that is in use, from ANTHROPIC_AUTH_TOKEN"
         ) as error:
             recorded(path, server.url, ["one", text if place == "prompt" else "tell"])
     assert CREDENTIAL not in str(error.value)
@@ -513,7 +513,7 @@ def test_a_word_is_no_key(word):
 def test_a_credential_is_refused_before_it_is_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", CREDENTIAL)
     with serving(echo) as server:
-        with pytest.raises(RecordingError, match=r"call\.request\.body.* that of HF_TOKEN"):
+        with pytest.raises(RecordingError, match=r"call\.request\.body.* from HF_TOKEN"):
             recorded(tmp_path / "run.jsonl", server.url, [CREDENTIAL])
         assert not server.bodies
 
@@ -538,7 +538,7 @@ def test_a_recording_that_did_not_end_is_told_of(tmp_path):
                 raise RuntimeError
         with recorder.use(path, mode="replay", record_with="") as cassette:
             ask(server.url, ["one"])
-        assert "run.jsonl.journal holds a recording that did not end and is not replayed" in cassette.notes[0]
+        assert "run.jsonl.journal holds an unfinished recording, which is not replayed" in cassette.notes[0]
         with recorder.use(path, mode="live", record_with="") as cassette:
             assert 1 == cassette.resumed
 
@@ -636,11 +636,11 @@ DAMAGE = {
     ),
     "an id": (
         lambda lines: [lines[0], lines[1].replace('"role": "assistant"', '"id": "msg_1"'), *lines[2:]],
-        "the answer's 'id' is there",
+        "the answer's 'id' should have been dropped",
     ),
     "a header": (
         lambda lines: [lines[0], lines[1].replace('"content-type"', '"set-cookie"'), *lines[2:]],
-        "header 'set-cookie' is not one that is kept",
+        "header 'set-cookie' should have been dropped",
     ),
     "a key": (
         lambda lines: [lines[0], lines[1].replace("you said", "sk-" + "a" * 30), *lines[2:]],

@@ -138,7 +138,7 @@ BAD_TASKS = {
     "labels that differ by case": ({"labels": ("weather", "food", "Food")}, r"'food' and 'Food' do not differ once case is ignored"),
     "a label twice": ({"labels": ("weather", "food", "food")}, r"'food' and 'food' do not differ"),
     "a label with spaces": ({"labels": ("weather", " food")}, r"label ' food' is empty or has spaces"),
-    "labels as one text": ({"labels": "food"}, r"labels is the text 'food', expected several"),
+    "labels as one text": ({"labels": "food"}, r"labels is the string 'food', expected a tuple"),
     "text twice, labelled otherwise": ({"examples": with_row(text="Sentence 2 about the weather of day 2.")}, r"in 'e002', labelled 'weather' there"),
     "unknown positive": ({"positive": "fod"}, r"positive is 'fod', expected one of"),
     "shares that do not add up": ({"shares": (0.5, 0.2, 0.4)}, r"shares are \(0\.5, 0\.2, 0\.4\), expected three"),

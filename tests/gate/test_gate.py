@@ -196,7 +196,7 @@ def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
     assert 0 == done.code, done.shown
     assert "2 passed" in done.shown
     assert (
-        "changed with it: data: data.csv: 1 example (q009) new or changed, 1 row of main changed or gone"
+        "also changed: data: data.csv: 1 example (q009) new or changed, 1 row of main changed or gone"
         in done.shown
     )
     assert "## promptlab: 1 unchanged" in done.comment
@@ -328,7 +328,7 @@ def test_a_session_that_judges_nothing_says_so(project):
     project.edit("test_prompt.py", '"prompt")', 'pl.load_prompt("prompt"))')
     done = project.judged()
     assert 0 == done.code
-    assert "no prompt was judged: no test that was run gives lab.evaluate the folder of one" in done.shown
+    assert "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate" in done.shown
     assert "FAILED promptlab::a prompt is judged" in project.judged("--promptlab-strict").shown
 
 
@@ -336,7 +336,7 @@ def test_a_session_that_cannot_start_replaces_the_comment(project):
     project.judged()
     project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},sinsere")
     done = project.judged()
-    assert "**not evaluated**: it did not run to its end" in done.comment
+    assert "**not evaluated**: it did not finish" in done.comment
 
 
 def test_a_recording_of_the_base_that_is_damaged_is_named(project):
@@ -345,7 +345,7 @@ def test_a_recording_of_the_base_that_is_damaged_is_named(project):
     path.write_text(whole[: len(whole) // 2], encoding="utf-8")
     project.git("commit", "--quiet", "-am", "damaged")
     shown = project.pull_request("worse").shown
-    assert f"\n  of the base could not be read: main:{CASSETTE}, line " in shown
+    assert f"\n  could not be read from the base: main:{CASSETTE}, line " in shown
 
 
 def test_examples_that_are_not_recorded_on_both_sides_are_named_and_left_out(project):
@@ -367,9 +367,9 @@ def test_too_few_examples_on_both_sides_fail_with_the_command_that_records_them(
     project.git("commit", "--quiet", "-am", "half")
     done = project.pull_request("worse")
     assert 1 == done.code, done.shown
-    assert "incomplete: too little is recorded" in done.shown
+    assert "incomplete: too few replies are recorded" in done.shown
     command = "pytest --live-changed --promptlab-base=main test_prompt.py::test_the_prompt_is_good_enough"
-    assert f"90% have to be; to record the rest: {command}" in done.shown
+    assert f"at least 90% are needed; to record the rest: {command}" in done.shown
     # When
     with serving(lambda body: "<label>sincere</label>") as server:
         project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
@@ -400,7 +400,7 @@ def test_a_changed_extractor_is_named_and_reads_both_sides(project):
     project.commit("extractor")
     done = project.judged()
     said = "extractor: pl.tagged('label') -> pl.choice(('sincere', 'insincere')) in test_prompt.py"
-    assert f"changed with it: {said}" in done.shown
+    assert f"also changed: {said}" in done.shown
     base = re.search(r"macro F1 (\d\.\d+) -> ", done.shown)[1]
     project.git("checkout", "--quiet", "main")
     project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')
@@ -416,7 +416,7 @@ def test_data_outside_the_repository_are_named_and_judged_all_the_same(project, 
     done = project.judged()
     assert "worse: on 154 test examples" in done.shown
     assert (
-        f"changed with it: data: {outside} lies outside the repository, so its changes cannot be seen"
+        f"also changed: data: {outside} lies outside the repository, so its changes cannot be seen"
         in done.shown
     )
 
@@ -425,7 +425,7 @@ def test_a_changed_label_is_named_and_counts_for_both_sides(project):
     project.propose("worse")
     project.edit("data.csv", f"{TYPO},sincere", f"{TYPO},insincere")
     project.commit("label")
-    assert "changed with it: data: data.csv: 1 example (q009) new or changed" in project.judged().shown
+    assert "also changed: data: data.csv: 1 example (q009) new or changed" in project.judged().shown
 
 
 def test_a_changed_model_is_named_and_judged(project):
@@ -436,7 +436,7 @@ def test_a_changed_model_is_named_and_judged(project):
     )
     project.commit("model")
     done = project.judged()
-    assert "changed with it: classifier: max_tokens 160 -> 200" in done.shown
+    assert "also changed: classifier: max_tokens 160 -> 200" in done.shown
     assert "inconclusive" in done.comment
 
 

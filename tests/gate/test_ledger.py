@@ -34,7 +34,7 @@ def test_other_examples_are_another_test_set_of_the_same_task(tmp_path):
     ledger.enter(path, old, [Prompt("a"), Prompt("b")])
     ledger.enter(path, new, [Prompt("b")])
     assert (2, 1) == ledger.count(path, new, [])
-    assert "so far: 3, 2 of them on the present examples" in ledger.describe(path, new, [Prompt("c")])
+    assert "so far: 3, 2 of them on the current examples" in ledger.describe(path, new, [Prompt("c")])
     assert (0, 0) == ledger.count(path, replace(old, name="other"), [])
 
 

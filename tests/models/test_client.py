@@ -165,7 +165,7 @@ def test_a_request_is_spelled_out_for_the_sdk():
 
 @pytest.mark.parametrize("name", ["claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-4-6"])
 def test_a_reply_prefix_is_refused_before_a_call_where_the_model_would(name):
-    with pytest.raises(ModelError, match=f"{name} takes no reply prefix, the prompt has 'Reasoning:'"):
+    with pytest.raises(ModelError, match=f"{name} does not support prefill, but the prompt has 'Reasoning:'"):
         arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "Reasoning:"))))
 
 

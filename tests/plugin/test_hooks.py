@@ -101,7 +101,7 @@ def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
 def test_a_run_is_made_once_for_all_tests(recording):
     _, printed, asked = recording
     assert 1 == printed.count("topics: iteration 1/2")
-    calls = int(re.search(r"all, with test +(\d+)", printed)[1])
+    calls = int(re.search(r"total, with test +(\d+)", printed)[1])
     assert asked == calls + len(examples.task().split("validation"))
 
 
@@ -133,7 +133,7 @@ def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
             r"0 \w{8} +0\.\d{3} \(.*\) +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) +first",
             r"1 \w{8} +1\.000 \(.*\) +1\.000 \(.*\) selected, optimistic +accepted +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
             r"2 - +- +- +no proposal +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
-            r"all, with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"total, with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
             r"examples +weather +food",
             r"train +\d+ +\d+",
             r"prompt \w{8} on test \(n = \d+\): macro F1 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\), accuracy .*",
@@ -286,11 +286,11 @@ def test_the_number_of_calls_is_told_before_they_are_made(recorded):
     # Then the bound holds, and the exact number is exact
     text = result.stdout.str()
     most = int(re.search(r"promptlab: topics: optimize: at most ([\d,]+) calls; test", text, re.MULTILINE)[1])
-    assert int(re.search(r"all, with test +(\d+)", text)[1]) <= most
+    assert int(re.search(r"total, with test +(\d+)", text)[1]) <= most
     calls = len(examples.task().split("validation"))
     assert f"promptlab: topics: evaluate-validation: {calls} calls" in text
     assert (
-        "test (28 examples) shows a difference of 0.15 four times in five, if 15% of the answers flip" in text
+        "test (28 examples) detects a difference of 0.15 with 80% power, if 15% of the answers flip" in text
     )
     assert "promptlab: profile local, asks large at" in text
 
@@ -317,7 +317,7 @@ def test_live_verify_reports_the_labels_that_changed_and_writes_nothing(recorded
         assert 7 == len(server.bodies)
     result.assert_outcomes(passed=3)
     told = re.search(
-        r"^7 of \d+ recorded answers asked again: (\d) labels changed", result.stdout.str(), re.MULTILINE
+        r"^7 of \d+ recorded calls repeated: (\d) labels changed", result.stdout.str(), re.MULTILINE
     )
     changed = re.findall(
         r"^  topics, prompt \w+, example e\d+: weather -> food", result.stdout.str(), re.MULTILINE
@@ -335,7 +335,7 @@ def test_live_verify_that_is_refused_fails_the_session(recorded):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (("--live", "--live-changed"), "--live and --live-changed exclude one another"),
+    (("--live", "--live-changed"), "--live and --live-changed are mutually exclusive"),
     (("--live-verify=0",), "--live-verify=0: expected a number of calls, 1 or more"),
 ])  # fmt: skip
 def test_options_that_make_no_sense_are_refused(project, options, said):
@@ -356,7 +356,7 @@ def test_orphans_are_reported_and_only_pruning_removes_them(recorded):
     # Then the old ones are reported, and a part of the tests prunes only what it has replayed
     result = recorded.runpytest()
     result.stdout.fnmatch_lines(
-        [f"recorded calls that were not asked for: {calls}; promptlab cassettes prune *"]
+        [f"recorded calls that were not replayed: {calls}; promptlab cassettes prune *"]
     )
     optimize = path.with_name("optimize.jsonl").read_bytes()
     assert 2 * calls + 2 == len(path.read_text().splitlines())
@@ -364,10 +364,10 @@ def test_orphans_are_reported_and_only_pruning_removes_them(recorded):
     assert 2 * calls + 2 == len(path.read_text().splitlines())
     result = recorded.runpytest("--promptlab-prune", "-k", "test_one")
     result.stdout.fnmatch_lines(
-        ["*evaluate-validation.jsonl: kept, though no test of this session opened it*"]
+        ["*evaluate-validation.jsonl: kept, although no test in this session opened it*"]
     )
     result = recorded.runpytest("--promptlab-prune")
-    result.stdout.fnmatch_lines([f"recorded calls that were not asked for: {calls}; they were removed"])
+    result.stdout.fnmatch_lines([f"recorded calls that were not replayed: {calls}; they were deleted"])
     assert calls + 2 == len(path.read_text().splitlines())
     assert optimize == path.with_name("optimize.jsonl").read_bytes()
     recorded.runpytest().assert_outcomes(passed=3)
@@ -421,7 +421,7 @@ def test_workers_replay_the_same_and_the_summary_shows_it_once(recorded):
 def test_workers_do_not_record(project):
     result = project.runpytest_subprocess("--live", "-n", "2")
     assert pytest.ExitCode.USAGE_ERROR == result.ret
-    result.stderr.fnmatch_lines(["*--live takes one process: leave out -n of pytest-xdist, or add -n0*"])
+    result.stderr.fnmatch_lines(["*--live needs a single process: drop -n of pytest-xdist, or add -n0*"])
 
 
 def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
@@ -496,7 +496,7 @@ def test_it(lab, task, time):
 
 def test_a_task_made_anew_for_each_test_shares_what_was_recorded(recorded):
     recorded.makepyfile(test_lambdas=LAMBDAS)
-    result = recorded.runpytest_subprocess("test_lambdas.py", "-v")
+    result = recorded.runpytest("test_lambdas.py", "-v")
     result.assert_outcomes(passed=3)
     assert 1 == result.stdout.str().count("topics: iteration 1/2"), "the run was made again"
     assert 1 == len(set((recorded.path / "asked.txt").read_text().splitlines()))
@@ -544,7 +544,7 @@ def test_one_recording_serves_tasks_that_read_other_labels(recorded):
             assert lab.evaluate(task, prompt, split="validation") is one
         """
     )
-    result = recorded.runpytest_subprocess("test_two.py")
+    result = recorded.runpytest("test_two.py")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*= topics: evaluate-validation =*", "*= topics: evaluate-validation-2 =*"])
 
@@ -564,7 +564,7 @@ def test_an_optimization_that_would_take_another_course_is_replayed_by_itself(re
                 lab.optimize(blind, iterations=2, per_label=6)
         """
     )
-    recorded.runpytest_subprocess("test_two.py").assert_outcomes(passed=1)
+    recorded.runpytest("test_two.py").assert_outcomes(passed=1)
 
 
 def test_a_classifier_may_be_given_by_its_name(recorded):
@@ -578,7 +578,7 @@ def test_a_classifier_may_be_given_by_its_name(recorded):
             assert result.macro_f1 == 1.0
         """
     )
-    recorded.runpytest_subprocess("test_named.py").assert_outcomes(passed=1)
+    recorded.runpytest("test_named.py").assert_outcomes(passed=1)
 
 
 def test_the_header_of_a_recording_says_for_which_test_it_was_made(recording):
@@ -610,21 +610,21 @@ promptlab: prompts of text classifiers:
                         Make only the calls that are not recorded, and record
                         them.
   --promptlab-live-verify=K
-                        Ask K recorded calls again, write nothing, and say how
+                        Repeat K recorded calls, write nothing, and report how
                         many labels changed.
   --promptlab-profile=NAME
-                        Use this profile of [tool.promptlab] instead of the one
-                        that it names.
+                        Use this profile from [tool.promptlab] instead of the
+                        configured one.
   --promptlab-report=DIR
                         Write the HTML reports into this folder (default:
                         .promptlab).
   --promptlab-base=COMMIT
-                        Judge each prompt folder that is evaluated against the
-                        one in this commit, such as origin/main.
+                        Judge each evaluated prompt folder against its version
+                        at this commit, such as origin/main.
   --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
                         to be no worse.
-  --promptlab-prune     Remove the recorded calls that the tests of this session
-                        do not ask for.
+  --promptlab-prune     Delete the recorded calls that no test in this session
+                        uses.
   --live                Short for --promptlab-live.
   --live-changed        Short for --promptlab-live-changed.
   --live-verify=K       Short for --promptlab-live-verify.

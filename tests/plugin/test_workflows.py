@@ -161,4 +161,4 @@ def test_every_night_some_calls_are_asked_again(runner):
     assert 0 == done.returncode, done.stdout + done.stderr
     assert 50 == len(server.bodies)
     summary = (runner.tools / "summary.md").read_text(encoding="utf-8")
-    assert "50 of 162 recorded answers asked again" in summary
+    assert "50 of 162 recorded calls repeated" in summary

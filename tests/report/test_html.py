@@ -186,7 +186,7 @@ def test_an_iteration_is_one_line(run):
 def test_a_run_without_improvement_says_so(run):
     same = replace(run, best=run.first, test=run.test_first)
     said = list(lines.run(same, dict.fromkeys(range(3), 0.0)))
-    assert "the critic found no better prompt: the best is the first" in said
+    assert "the critic found no better prompt: the first is still the best" in said
     assert "the critic found no better prompt" in page.render(same, "")
 
 

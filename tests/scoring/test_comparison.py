@@ -91,7 +91,7 @@ def test_it_says_whether_the_prompts_can_be_swapped():
 def test_few_flips_are_judged_by_accuracy_and_said_so():
     told = str(pl.compare(*pair(160, 0, 6)))
     assert "is worse than" in told
-    assert "in accuracy; that is 6 answers, so confirm it on more" in told
+    assert "in accuracy; only 6 flips, so confirm it on more" in told
     assert "judged: under 10 answers changed" in told
 
 
