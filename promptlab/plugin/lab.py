@@ -5,7 +5,6 @@ and scored afterwards, so that one recording serves tasks with different extract
 """
 
 import contextlib
-import getpass
 import os
 import shlex
 import time
@@ -22,7 +21,7 @@ from promptlab.cassettes import recorder, snapshots
 from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data.task import Task
-from promptlab.errors import PromptlabError, reject_unknown
+from promptlab.errors import ExtractorError, NetworkBlocked, PromptlabError, reject_unknown
 from promptlab.gate import base, decide, git, ledger
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
@@ -90,6 +89,11 @@ class _Job:
         """Return the result that was read and scored by a task; None where there is none yet."""
         return next((result for known, result in self.done if known == task), None)
 
+    def settled(self, task: Task) -> bool:
+        """Whether there is a result for a task, or an error that no other extractor would change."""
+        failed = self.error and not isinstance(self.error, ExtractorError | NetworkBlocked)
+        return self.result(task) is not None or bool(failed and not self.done)
+
     @property
     def title(self) -> str:
         """The title of its sections in the summary."""
@@ -134,9 +138,9 @@ class Lab:
         same = {key: value for key, value in settings.items() if key not in ("workers", "api_key", *ROLES)}
         models = tuple(model_of(settings[role]) for role in ROLES)
         job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, same))
-        if not self._has(job, task):
+        if not job.settled(task):
             with self._attempt(job, task) as slot:
-                slot.value = slot.value or self._optimize(job, task, settings)
+                slot.value = self._reused(job, task, slot) or self._optimize(job, task, settings)
         run = self._result(job, task)
         assert isinstance(run, Run)
         return run
@@ -171,9 +175,10 @@ class Lab:
         job = self._job(task, name, (model,), (split, scored))
         if not isinstance(prompt, Prompt):
             job.place = job.place or self._place(job, Path(prompt), model if own else None)
-        if not self._has(job, task):
+        if not job.settled(task):
             with self._attempt(job, task) as slot:
-                slot.value = slot.value or self._evaluate(job, task, scored, split, settings)
+                reused = self._reused(job, task, slot)
+                slot.value = reused or self._evaluate(job, task, scored, split, settings)
         result = self._result(job, task)
         assert isinstance(result, Evaluation)
         return result
@@ -235,7 +240,8 @@ class Lab:
         with self._recording(job, task) as cassette:
             self._announce(job, f"{cassette.missing([*asked, *others]):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
-            synchronous(self._ask)(others)
+            if others:
+                synchronous(self._ask)(others)
         return self._evaluated(job, task, result)
 
     async def _ask(self, requests: list[Request]) -> None:
@@ -282,32 +288,43 @@ class Lab:
             )
         return job
 
-    def _has(self, job: _Job, task: Task) -> bool:
-        """Say whether the session has a result for a task, or can read one from replies that it has."""
-        if job.error or job.result(task) is not None:
-            return True
-        if not job.done:
-            return False
-        first = job.done[0][1]
-        again = _read_again(task, first)
-        if isinstance(again, Evaluation) and again is not first:
-            self._add(job, task, self._evaluated(job, task, again))
-        elif again is not None:
-            job.done.append((task, again))
-        return again is not None
-
     @contextlib.contextmanager
     def _attempt(self, job: _Job, task: Task) -> Iterator[Slot]:
         """Give one process the turn to do a piece of work; an error is kept for `_result` to raise."""
         try:
             with sharing.turn(self._settings.shared, f"{job.path} {job.asked}") as slot:
-                if slot.value and _read_again(task, slot.value.result) is not slot.value.result:
-                    slot.value = None  # this task's extractor reads other labels
                 yield slot
             self._add(job, task, slot.value)
         except Exception as error:
             job.error = error
             self._failed(job.title, error)
+
+    def _reused(self, job: _Job, task: Task, slot: Slot) -> Outcome | None:
+        """Return what a task reads from replies that this session has; None where there are none."""
+        known = job.done[0][1] if job.done else slot.value and slot.value.result
+        again = self._read_again(job, task, known) if known else None
+        if again is None:
+            return None
+        if again is not known:
+            return self._evaluated(job, task, again)
+        return Outcome(known, [], [], None) if job.done else slot.value
+
+    def _read_again(self, job: _Job, task: Task, result: Run | Evaluation) -> Any:
+        """Read a result's replies as a task does: the same result where nothing changes, else another evaluation.
+
+        None for a run that would take another course.
+        """
+        if isinstance(result, Run):
+            same = all(self._read_again(job, task, one) is one for one in result.evaluations)
+            return result if same else None
+        with self._closed(job):
+            rows, canonical = (
+                tuple(predict(task, row.example, row.reply, result.prompt.reply_prefix) for row in some)
+                for some in (result.rows, result.canonical_rows)
+            )
+        again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
+        again = replace(again, canonical_rows=canonical)
+        return result if again == result else again
 
     def _add(self, job: _Job, task: Task, outcome: Outcome) -> None:
         job.done.append((task, outcome.result))
@@ -316,21 +333,19 @@ class Lab:
         self._results.pairs += [outcome.pair] if outcome.pair else []
 
     def _failed(self, title: str, error: Exception) -> None:
-        self._results.failures.append(decide.failure(title, error, self._settings.root))
+        failure = decide.failure(title, error, self._settings.root)
+        self._results.failures += [failure] if failure not in self._results.failures else []
 
     def _result(self, job: _Job, task: Task) -> Run | Evaluation:
         """Return the result for a task, or raise what the work raised, without the library's frames."""
         __tracebackhide__ = True
-        if isinstance(job.error, PromptlabError):
-            raise job.error.with_traceback(None) from None  # the message says it all
-        if job.error:
-            raise job.error
         result = job.result(task)
-        assert result is not None
-        title = job.title.replace(": ", ".")
-        self._results.figures |= {
-            f"{title}.{name}": value for name, value in terminal.figures(result).items()
-        }
+        if result is None and isinstance(job.error, PromptlabError):
+            raise job.error.with_traceback(None) from None  # the message says it all
+        if result is None:
+            raise job.error or AssertionError("unreachable")
+        found = terminal.figures(result).items()
+        self._results.figures |= {f"{job.task}.{job.name}.{figure}": value for figure, value in found}
         return result
 
     # -- recordings -----------------------------------------------------------------------------
@@ -343,8 +358,7 @@ class Lab:
         opened = recorder.use(
             job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
         )
-        close = network.only_to if self._settings.makes_calls else network.not_even_to
-        with close(current_test(), [url_of(model) for model in job.models]), opened as cassette:
+        with self._closed(job), opened as cassette:
             try:
                 yield cassette
             finally:
@@ -352,6 +366,11 @@ class Lab:
                     notes = [f"note: {note}" for note in cassette.notes]
                     self._results.sections.append((job.title, notes))
         job.recorded, job.played = set(cassette.recording.calls), job.played | cassette.played
+
+    def _closed(self, job: _Job) -> contextlib.AbstractContextManager[None]:
+        """Close the network: on replay all but loopback, and the API's own server wherever it is."""
+        close = network.only_to if self._settings.makes_calls else network.not_even_to
+        return close(current_test(), [url_of(model) for model in job.models])
 
     def _announce(self, job: _Job, calls: str, cassette: IndexedCassette) -> None:
         """Say how many calls will be made, before they are."""
@@ -379,7 +398,9 @@ class Lab:
             return UNKNOWN
         sources = dict.fromkeys(e.source.file for e in task.examples if e.source)
         return Origin(
-            by=os.environ.get("GITHUB_ACTOR") or git.author(self._settings.root) or getpass.getuser(),
+            by=os.environ.get("GITHUB_ACTOR")
+            or git.author(self._settings.root)
+            or os.environ.get("USER", ""),
             test=current_test(),
             prompt=self._relative(job.place.folder) if job.place else "",
             data=tuple(self._relative(Path(name)) for name in sources),
@@ -405,22 +426,6 @@ class Lab:
 def current_test() -> str:
     """Return the id of the current test, which pytest keeps in the environment."""
     return os.environ.get("PYTEST_CURRENT_TEST", "a test").rsplit(" (", 1)[0]
-
-
-def _read_again(task: Task, result: Run | Evaluation) -> Run | Evaluation | None:
-    """Read a result's replies as a task does: the same result where nothing changes, another evaluation.
-
-    None for a run that would take another course.
-    """
-    if isinstance(result, Run):
-        return result if all(_read_again(task, one) is one for one in result.evaluations) else None
-    rows, canonical = (
-        tuple(predict(task, row.example, row.reply, result.prompt.reply_prefix) for row in some)
-        for some in (result.rows, result.canonical_rows)
-    )
-    again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
-    again = replace(again, canonical_rows=canonical)
-    return result if again == result else again
 
 
 # -- the end of the session ---------------------------------------------------------------------

@@ -562,9 +562,38 @@ def test_an_optimization_that_would_take_another_course_is_replayed_by_itself(re
             run = lab.optimize(task, iterations=2, per_label=6)
             with pytest.raises(pl.CassetteMiss, match="iteration 1, critic"):
                 lab.optimize(blind, iterations=2, per_label=6)
+            assert lab.optimize(task, iterations=2, per_label=6) is run
         """
     )
     recorded.runpytest("test_two.py").assert_outcomes(passed=1)
+
+
+def test_an_extractor_that_fails_spoils_no_other(recorded):
+    recorded.makepyfile(
+        test_two="""
+        import socket
+        from dataclasses import replace
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        def reach(reply):
+            socket.create_connection(("192.0.2.1", 9))
+
+        @pytest.mark.parametrize("extract, error", [
+            (lambda reply: {}[reply], pl.ExtractorError), (reach, pl.NetworkBlocked),
+        ])
+        @pytest.mark.parametrize("first", [True, False])
+        def test_it(lab, extract, error, first):
+            broken = replace(task, extract=extract, name="topics")
+            ask = dict(prompt=pl.Prompt("Better"), split="validation")
+            if not first:
+                assert lab.evaluate(task, **ask).macro_f1 == 1.0
+            with pytest.raises(error):
+                lab.evaluate(broken, **ask)
+        """
+    )
+    recorded.runpytest("test_two.py", "-W", "ignore").assert_outcomes(passed=4)
 
 
 def test_a_classifier_may_be_given_by_its_name(recorded):
