@@ -330,9 +330,12 @@ def _with_references(entry: Entry, strings: dict[str, str]) -> Entry:
         strings[name] = text
         return {"$string": name}
 
-    entry = copy.deepcopy(entry)
-    _replace_shared(entry["request"]["body"], share, str)
-    return entry
+    body = dict(entry["request"]["body"])  # deep copies are made of what is replaced alone: they are slow
+    for name, shared in (("system", body.get("system")), ("messages", body.get("messages", [])[:-1])):
+        if isinstance(shared, list):
+            body[name] = copy.deepcopy(shared) + (body[name][-1:] if name == "messages" else [])
+    _replace_shared(body, share, str)
+    return entry | {"request": entry["request"] | {"body": body}}
 
 
 def _replace_shared(body: Any, replace: Callable[[Any], Any], kind: type) -> None:
