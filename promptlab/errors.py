@@ -44,7 +44,7 @@ class RecordingError(PromptlabError):
 
 
 class CassetteMiss(PromptlabError):
-    """A call is not in the recording; `asked_for` says which, and `record_with` is the command that records it."""
+    """A call, `asked_for`, is not in the recording; `record_with` is the command that records it."""
 
     def __init__(self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request") -> None:
         self.path, self.record_with, self.empty, self.asked_for = (path, record_with, empty, asked_for)

@@ -74,7 +74,7 @@ def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -
 
 
 class _NoFiles:
-    """A persister for vcrpy that finds nothing; its cassettes are never dirty, so it is never asked to save."""
+    """A persister that finds nothing; the cassettes are never dirty, so it is never asked to save."""
 
     @staticmethod
     def load_cassette(*_: object, **__: object) -> Never:

@@ -1,4 +1,4 @@
-"""The prompt of a base commit beside the one in the working tree: their recorded answers to the same examples."""
+"""The prompts of a base commit and of the working tree: their answers to the same examples."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence

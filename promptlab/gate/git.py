@@ -60,7 +60,7 @@ class Commit:
 
 
 def commit(folder: Path, name: str) -> Commit:
-    """Find the commit at which the working tree of `folder` diverged from `name`; BaseError says what is wrong."""
+    """Find where the working tree of `folder` diverged from `name`; BaseError says what is wrong."""
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     try:

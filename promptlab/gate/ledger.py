@@ -29,7 +29,7 @@ def read(path: Path) -> set[str]:
 
 
 def count(path: Path, task: Task, prompts: Iterable[Prompt]) -> tuple[int, int]:
-    """Count the distinct prompts judged on a task's test split, these included: ever and on the present examples."""
+    """Count the prompts judged on a test split, these included: ever, and on the present examples."""
     entries = {tuple(line.split(",")) for line in read(path) | {_line(task, prompt) for prompt in prompts}}
     mine = [(examples, prompt) for name, examples, prompt in entries if name == task.name]
     return len({prompt for _, prompt in mine}), sum(examples == task.test_hash for examples, _ in mine)

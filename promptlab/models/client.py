@@ -64,7 +64,7 @@ class Client:
     async def ask(self, request: Request, asked_for: str) -> Reply:
         """Return the reply to a request; the same request is asked once.
 
-        `asked_for` is who needs it ("task 'x', iteration 1, example 'q7'"), for the errors: CassetteMiss where
+        `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
         a replayed call was never recorded, ModelError where the API refused it or stayed unreachable.
         """
         body = arguments(request)

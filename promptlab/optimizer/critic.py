@@ -25,8 +25,8 @@ Ask = Callable[[Request], Awaitable[Reply]]
 NO_LABEL = "no label"  # how the critic reads and writes a missing label
 TRIED = 3  # earlier proposals that are shown, the latest
 
-# What the critic is asked, in files as any other prompt. On the outline in critic_rewrite.md: a small model that
-# is shown its prompt in tags copies it, and one that is shown none forgets half of it; a gap it fills.
+# The critic's prompts are files like any other. On the outline in critic_rewrite.md: a small model that is
+# shown its prompt in tags copies it, and one that is shown none forgets half of it; a gap it fills.
 SYSTEM, ASK_CLAIMS, ASK_REWRITE = (
     Path(__file__).with_name(f"critic_{name}.md").read_text(encoding="utf-8").removesuffix("\n")
     for name in ("system", "claims", "rewrite")
@@ -181,7 +181,7 @@ def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str |
 async def rewrite(
     ask: Ask, context: Request, critique: Critique, task: Task, parent: Prompt, max_characters: int
 ) -> Prompt:
-    """Ask for a new prompt and check it before any call is paid for it; RewriteError where that fails twice."""
+    """Ask for a new prompt and check it before it is used; RewriteError where that fails twice."""
 
     def read(reply: Reply) -> Prompt:
         prompt = read_prompt(reply.text, parent)

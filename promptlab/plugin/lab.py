@@ -310,7 +310,7 @@ class Lab:
         return Outcome(known, [], [], None) if job.done else slot.value
 
     def _read_again(self, job: _Job, task: Task, result: Run | Evaluation) -> Any:
-        """Read a result's replies as a task does: the same result where nothing changes, else another evaluation.
+        """Read a result's replies as a task does: the same result, or another evaluation.
 
         None for a run that would take another course.
         """

@@ -104,7 +104,7 @@ def _sign(decision: Decision) -> str:
 
 
 def _section(one: Decision, room: int) -> str:
-    """Return the section on one prompt in so many bytes: figures, then the prompt, then as many flips as fit."""
+    """Return the section on one prompt: figures, then the prompt, then as many flips as fit."""
     title = f"### {_sign(one)} {literal(one.pair.title)}: {one.verdict}"
     lines = (f"- {_with_command(line)}" for line in one.lines)
     text = "\n".join(["", title, "", *lines, "", *_figures(one)])

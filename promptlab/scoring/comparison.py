@@ -95,7 +95,7 @@ class Comparison:
 
     @property
     def needed(self) -> int | None:
-        """How many examples would decide, with a power of 0.8; None unless "inconclusive", and without difference."""
+        """How many examples would decide with a power of 0.8; None unless "inconclusive"."""
         if self.difference is None or self.verdict != "inconclusive":
             return None
         return paired.needed(paired_counts(self.base, self.new), self.difference)

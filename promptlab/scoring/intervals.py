@@ -64,8 +64,8 @@ class Intervals:
 def intervals(table: Confusion) -> Intervals:
     """Compute the intervals of all figures that a table of counts gives.
 
-    With fewer than ten mistakes, or where all resamples agree, the macro F1 has the interval of the accuracy, moved to where the macro
-    F1 is; F1 has one by way of TP / (TP + FP + FN), a share of which it is a function.
+    With fewer than ten mistakes, or where all resamples agree, the macro F1 has the interval of the
+    accuracy, moved to where the macro F1 is; F1 has one by way of TP / (TP + FP + FN), a share of which it is a function.
     """
     import numpy
 

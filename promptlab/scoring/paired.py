@@ -2,8 +2,8 @@
 
 The difference of a metric is bootstrapped in pairs within gold labels: of each gold label as many pairs
 of answers are drawn as it has (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
-With few flips most resamples look alike, and with flips that fill a label all do; then the difference in accuracy has a score interval (Tango,
-Statistics in Medicine 17, 1998, 891-908).
+With few flips most resamples look alike, and with flips that fill a label all do; then the difference in
+accuracy has a score interval (Tango, Statistics in Medicine 17, 1998, 891-908).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _draws(table: PairedCounts) -> numpy.ndarray:
 
 
 def _differences(table: PairedCounts, draw: Callable[[list[int]], numpy.ndarray]) -> numpy.ndarray:
-    """Compute the metric's difference from counts that `draw` gives: (draws, cells) for the cells of a label."""
+    """Compute the metric's difference from counts of shape (draws, cells), given by `draw` for each label."""
     import numpy
 
     hits, said = [numpy.zeros(1)] * 2, [numpy.zeros(1)] * 2

@@ -176,6 +176,12 @@ def test_the_same_quality_in_other_words_passes_with_a_warning(project):
     assert re.search(r"test examples in all \(here 154\)|no number of examples would show one", done.shown)
 
 
+def test_a_filter_that_makes_errors_of_warnings_does_not_fail_what_cannot_be_told(project):
+    done = project.pull_request("reworded", "-W", "error::UserWarning")
+    assert 0 == done.code, done.shown
+    assert "3 passed, 1 warning" in done.shown
+
+
 def test_what_is_not_shown_to_be_no_worse_fails_where_the_user_is_strict(project):
     project.propose("reworded")
     project.commit("there")

@@ -467,6 +467,11 @@ def test_two_runs_under_one_name_are_refused(recorded):
             lab.evaluate(task, pl.Prompt("Better"), split="validation")
             with pytest.raises(pl.PromptlabError, match="give one of them another name"):
                 lab.evaluate(task, pl.Prompt("Worse"), split="validation")
+            lab.optimize(task, iterations=2, per_label=6)
+            lab.optimize(task, iterations=2, per_label=6, workers=3)
+            for other in ({"seed": 1}, {"iterations": 1}, {"classifier": "large"}, {"prompt": pl.Prompt("x")}):
+                with pytest.raises(pl.PromptlabError, match="give one of them another name"):
+                    lab.optimize(task, **{"iterations": 2, "per_label": 6} | other)
         """
     )
     recorded.runpytest("test_clash.py").assert_outcomes(passed=1)
@@ -570,15 +575,18 @@ def test_an_optimization_that_would_take_another_course_is_replayed_by_itself(re
 
 def test_an_extractor_that_fails_spoils_no_other(recorded):
     recorded.makepyfile(
-        test_two="""
+        test_two=r"""
+        import re
         import socket
         from dataclasses import replace
+        from pathlib import Path
         import pytest
         import promptlab as pl
         from topics import task
 
-        def reach(reply):
-            socket.create_connection(("192.0.2.1", 9))
+        def reach(reply):  # the model's own server, which is closed on replay
+            port = re.search(r"127.0.0.1:(\d+)", Path("pyproject.toml").read_text())[1]
+            socket.create_connection(("127.0.0.1", int(port)))
 
         @pytest.mark.parametrize("extract, error", [
             (lambda reply: {}[reply], pl.ExtractorError), (reach, pl.NetworkBlocked),
