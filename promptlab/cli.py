@@ -56,7 +56,7 @@ def _verify(known: argparse.Namespace, _: list[str]) -> int:
     files = _files(known)
     found = [problem for path in files for problem in problems(path)]
     sys.stdout.writelines(f"{problem}\n" for problem in found)
-    sys.stdout.write(f"{len(files)} checked, {len(found)} problems\n")
+    sys.stdout.write(f"{len(files)} checked, {len(found)} problem{'' if len(found) == 1 else 's'}\n")
     return 1 if found else 0
 
 

@@ -48,7 +48,7 @@ def check_extractor(
         AssertionError: with the smallest reply found that breaks a property, ready to paste into a test.
     """
     own = getattr(extract, "answer_format", None) or getattr(extract, "state", None)
-    if not (form := answer_format or own):
+    if not (form := answer_format or own) or (isinstance(form, str) and LABEL not in form):
         raise TypeError(
             f"check_extractor({extract!r}): the function does not define its answer format: "
             f"give answer_format='...{LABEL}...', for example '<label>{LABEL}</label>'"

@@ -59,7 +59,8 @@ def load_prompt(folder: str | Path) -> Prompt:
     expected = [f"{part}.md" for part in PARTS]
     if not found:
         where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
-        raise DataError(f"{folder}: holds no prompt{where}, expected a folder with {', '.join(expected)}")
+        why = "holds no prompt" if folder.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {why}{where}, expected a folder with {', '.join(expected)}")
     for name in found:
         if name not in expected:
             raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")

@@ -169,7 +169,7 @@ class Lab:
             scored = prompts.prompt_of(prompt)
         except PromptlabError as error:
             self._failed(f"{task.name}: {name}", error)
-            raise
+            raise error.with_traceback(None) from None
         own = settings.pop("classifier", None)
         model = model_of(own or self._settings.profile.classifier)
         job = self._job(task, name, (model,), (split, scored))
@@ -277,6 +277,7 @@ class Lab:
 
     def _job(self, task: Task, name: str, models: tuple[Model, ...], given: object) -> _Job:
         """Return the work on a recording, new or known; PromptlabError where other work uses it."""
+        __tracebackhide__ = True
         served = [replace(model, base_url=None) for model in models]
         asked = repr((task.data_hash, task.shares, task.split_seed, served, given))
         path = self._settings.root / "cassettes" / self._settings.profile.name / task.name / f"{name}.jsonl"

@@ -91,6 +91,13 @@ def test_a_function_that_does_not_say_how_answers_look_is_asked():
         pl.check_extractor(contained, LABELS)
 
 
+def test_an_answer_format_without_its_placeholder_is_refused():
+    with pytest.raises(
+        TypeError, match=r"does not define its answer format: give answer_format='\.\.\.LABEL"
+    ):
+        pl.check_extractor(pl.tagged(), LABELS, answer_format="<label></label>")
+
+
 def test_the_benchmarks_read_as_they_should():
     pl.check_extractor(task.extract, task.labels, examples=100)
 

@@ -50,7 +50,7 @@ def test_an_unexpected_file_is_named(tmp_path):
 
 
 def test_a_folder_without_a_prompt_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere: holds no prompt"):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
         load_prompt(tmp_path / "nowhere")
 
 
