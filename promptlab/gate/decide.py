@@ -72,10 +72,9 @@ class Decision:
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
     """Judge all pairs with one chance of error; what fails the session is in the README."""
-    sides = {one.title: (one.base, one.new) for one in pairs if not _incomplete(one) and one.base and one.new}
-    judged = compare_all((base, new) for base, new in sides.values() if base and new)
-    comparisons = dict(zip(sides, judged, strict=True))
-    return tuple(_decision(one, comparisons.get(one.title), strict=strict) for one in pairs)
+    whole = {n: (p.base, p.new) for n, p in enumerate(pairs) if p.base and p.new and not _incomplete(p)}
+    comparisons = dict(zip(whole, compare_all(whole.values()), strict=True))
+    return tuple(_decision(one, comparisons.get(n), strict=strict) for n, one in enumerate(pairs))
 
 
 def compared(pair: Pair, margin: float) -> Comparison:

@@ -25,7 +25,7 @@ class Results:
         titles = {title for title, _ in self.sections}
         self.sections += [section for section in other.sections if section[0] not in titles]
         self.ledger += [line for line in other.ledger if line not in self.ledger]
-        self.pairs += [one for one in other.pairs if one.title not in {pair.title for pair in self.pairs}]
+        self.pairs += [one for one in other.pairs if one not in self.pairs]  # a title may have two results
         self.failures += [one for one in other.failures if one not in self.failures]
         self.sections.sort(key=lambda section: section[0])  # workers finish in any order
         self.ledger.sort()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -14,6 +15,7 @@ from promptlab.gate.decide import Failure, Line, decide
 from promptlab.gate.git import BaseError, commit
 from promptlab.models.profiles import CLAUDE
 from promptlab.plugin.console import harmless, shielded
+from promptlab.plugin.results import Results
 from promptlab.records import Model, Prompt, Reply
 from promptlab.report.html import render
 from promptlab.report.markdown import LIMIT, MARKER, document, literal
@@ -123,6 +125,20 @@ def test_it_stays_under_the_limit_whatever_is_judged(count):
     assert shown.startswith(MARKER)
     assert f"{count} " in shown.splitlines()[1]  # with many, one chance of error is shared
     assert len(document(decisions, limit=1_000_000).encode()) <= 1_000_000
+
+
+def test_two_results_under_one_title_are_both_judged():
+    """As two workers find them that read one recording with different extractors."""
+    worse = judged()
+    same = replace(worse, base=worse.new, whole=worse.base)
+    results = Results(pairs=[same])
+    results.merge(Results(pairs=[worse]))
+    results.merge(Results(pairs=[replace(worse)]))
+    assert [same, worse] == results.pairs
+    for pairs in ([same, worse], [worse, same]):
+        found = {one.pair.base.prompt.system.split()[0]: one.verdict for one in decide(pairs, strict=False)}
+        assert {"new": "unchanged", "old": "worse"} == found
+        assert [one.failed for one in decide(pairs, strict=False)] == [one is worse for one in pairs]
 
 
 def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
