@@ -287,13 +287,13 @@ def write(path: Path, recording: Recording) -> None:
     order = sorted(bodies, key=lambda key: (bodies[key], key))
     strings: dict[str, str] = {}
     lines = [line_of(_with_references(recording.calls[key], strings)) for key in order]
-    header = {"origin": None} | recording.header
-    header |= {"promptlab": FORMAT, "strings": dict(sorted(strings.items()))}
+    new = {"promptlab": FORMAT, "strings": dict(sorted(strings.items()))}
+    header = secrets.masked(line_of({"promptlab": FORMAT, "origin": None} | recording.header | new))
     unfinished = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in (line_of(header), *lines, END))
+            file.writelines(f"{line}\n" for line in (header, *lines, END))
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

@@ -112,6 +112,15 @@ def test_the_header_says_for_whom_the_calls_were_recorded(tmp_path):
     assert expected == files.read_header(path)["origin"]
 
 
+def test_what_looks_like_a_key_is_masked_in_the_header_too(tmp_path):
+    path, key = tmp_path / "run.jsonl", "sk-" + "a1B2" * 9
+    recorded(path, [request("one", f"A system prompt long enough to be kept once, with {key}.")],
+             Origin(f"by {key}", f"test_x.py::test_it[{key}]", key, (key,)))  # fmt: skip
+    assert key not in path.read_text(encoding="utf-8")
+    assert files.read_header(path)["origin"]["test"].startswith("test_x.py::test_it[[masked ")
+    assert [] == list(files.problems(path))
+
+
 def test_seconds_are_kept_and_never_matched(tmp_path):
     path = tmp_path / "run.jsonl"
     recorded(path, [request("one")])
