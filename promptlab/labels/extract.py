@@ -54,8 +54,8 @@ def read_label(
     Raises:
         ExtractorError: the extractor raised, or returned neither text nor None.
     """
-    found = _call(extract, reply)
-    if cut_off and (found is None or _call(extract, f"{reply}x not") != found):
+    found = _call(extract, reply, or_none=cut_off)  # nobody writes an extractor for half a reply
+    if cut_off and (found is None or _call(extract, f"{reply}x not", or_none=True) != found):
         return None, "truncated"
     if found is None:
         return None, "absent"
@@ -66,12 +66,14 @@ def read_label(
     return None, "contradictory" if len(_named(found, tuple(labels))) > 1 else "outside the set"
 
 
-def _call(extract: Extractor, reply: str) -> str | None:
+def _call(extract: Extractor, reply: str, *, or_none: bool = False) -> str | None:
     try:
         found = extract(reply)
     except PromptlabError:  # NetworkBlocked, for example
         raise
     except Exception as error:
+        if or_none:
+            return None
         raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
     if found is not None and not isinstance(found, str):
         raise ExtractorError(

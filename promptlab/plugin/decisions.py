@@ -14,7 +14,6 @@ from promptlab.plugin.results import Results
 from promptlab.report import markdown
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
-
 NOTHING = "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate"
 
 

@@ -192,6 +192,22 @@ def test_a_reply_that_was_cut_off_has_a_label_only_if_its_form_is_complete(name,
     assert CUT_OFF[name, reply] == (label or missing)
 
 
+def test_an_extractor_that_cannot_read_a_cut_off_reply_finds_it_truncated():
+    def last(reply):
+        return re.findall("<label>(.*?)</label>", reply)[-1]
+
+    assert (None, "truncated") == read_label(last, LABELS, "<label>sinc", cut_off=True)
+    assert ("sincere", None) == read_label(last, LABELS, "<label>sincere</label> si", cut_off=True)
+    with pytest.raises(pl.ExtractorError, match="IndexError"):
+        read_label(last, LABELS, "<label>sinc")
+
+    def reach(reply):
+        raise pl.NetworkBlocked("closed")
+
+    with pytest.raises(pl.NetworkBlocked, match="closed"):
+        read_label(reach, LABELS, "<label>sinc", cut_off=True)
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Time replies of 50 kB; the thorough tests time those of 1 MB."""
