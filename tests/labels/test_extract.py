@@ -73,7 +73,7 @@ READ = {
         "sincere\n\n---\n": "sincere",
         "insincere\nsincere": "sincere",
         "It asks.\n**Label:** Insincere.\n": "insincere",
-        "So, all in all, the final answer is: sincere": "outside the set",
+        "So then, the final answer is: sincere": "outside the set",  # six words announce nothing
         "So, the final answer is: \u201csincere\u201d": "sincere",
         "Antwort: sincere": "sincere",
         "```\nsincere\n```": "sincere",
