@@ -97,11 +97,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Request:
-    """One call: the model, the system prompt and the turns as (role, text) pairs."""
+    """One call: the model, the system prompt and the turns as (role, text) pairs.
+
+    A request that is made several times is numbered: `repeat` is 0 for the first.
+    """
 
     model: Model
     system: str
     messages: tuple[tuple[str, str], ...]
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class Prediction:
     reply: Reply
     label: str | None
     missing: Missing | None = None
+    repeat: int = 0  # which of several answers to the same request it is
 
     @property
     def correct(self) -> bool:

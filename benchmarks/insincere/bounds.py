@@ -2,8 +2,10 @@
 
 import math
 
+import numpy
+from scipy.stats import binomtest
+
 from promptlab.scoring.evaluation import Evaluation
-from promptlab.scoring.intervals import f1_of, resample
 
 #: Set before any call about the test split was made.
 THRESHOLD = 0.44
@@ -17,12 +19,23 @@ def threshold(validation: Evaluation, test: dict[str, int]) -> float:
     splits, rounded down to 0.01. Test is not read: its standard error is that of as many examples of
     each label (`test`), answered as those of validation were.
     """
-    table = validation.scores.confusion
-    draws = (resample(table), resample(table, sizes=tuple(test.values())))
-    errors = [float(f1_of(drawn).mean(axis=1).std(ddof=1)) for drawn in draws]
+    rows = numpy.array(validation.scores.confusion)
+    errors = [_error(rows, sizes) for sizes in (rows.sum(axis=1), tuple(test.values()))]
     return math.floor(100 * (validation.macro_f1 - 1.645 * math.hypot(*errors))) / 100
 
 
+def _error(rows: numpy.ndarray, sizes: tuple[int, ...]) -> float:
+    """Bootstrap the standard error of the macro F1, drawing as many answers about each label as `sizes` says."""
+    random = numpy.random.RandomState(0)
+    drawn = [random.multinomial(n, row / row.sum(), 10_000) for row, n in zip(rows, sizes, strict=True)]
+    tables = numpy.stack(drawn, axis=1)
+    said = tables.sum(axis=2) + tables[:, :, :-1].sum(axis=1)
+    f1s = 2 * numpy.diagonal(tables, axis1=1, axis2=2) / numpy.maximum(said, 1)
+    return float(f1s.mean(axis=1).std(ddof=1))
+
+
 def most_without_label(validation: Evaluation) -> float:
-    """Compute the upper end of the interval that validation gives, rounded up to 0.01."""
-    return math.ceil(100 * validation.intervals.without_label.high) / 100
+    """Compute the upper end of Wilson's 95% interval on validation, rounded up to 0.01."""
+    missing = sum(row.label is None for row in validation.rows)
+    interval = binomtest(missing, validation.scores.n).proportion_ci(method="wilson")
+    return math.ceil(100 * interval.high) / 100

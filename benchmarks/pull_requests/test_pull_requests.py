@@ -1,7 +1,8 @@
 """What pull requests do to a prompt, recorded; tests/gate/test_gate.py makes a repository of them.
 
 The prompts were chosen by what they do to this model, so that each verdict occurs: they show the gate,
-and nothing about prompts. `worse` asks for one word and loses the tag, `better` is another description.
+and nothing about prompts. `worse` asks for one word and loses the tag, `better` is another description, and
+`reworded` says the same in other words, but gets two canonical examples wrong that `main` has right.
 """
 
 import pytest
@@ -27,9 +28,15 @@ def test_each_prompt_is_recorded(lab, name):
 @pytest.mark.parametrize("name", ["better", "worse"])
 def test_a_real_change_is_larger_than_what_can_be_detected(lab, name):
     base, new = (lab.evaluate(task, HERE / one, name=one, classifier=WARM) for one in ("main", name))
-    flips = len(pl.compare(base, new).flips) / base.scores.n
-    assert abs(new.accuracy - base.accuracy) > pl.detectable(task, discordance=flips)
-    assert name == pl.compare(base, new).verdict
+    found = pl.compare(base, new)
+    assert abs(new.primary - base.primary) > pl.detectable(task, discordance=len(found.flips) / base.scores.n)
+    assert name == found.difference.verdict
+
+
+@pytest.mark.parametrize("name", ["worse", "reworded"])
+def test_canonical_examples_that_break_are_a_verdict_of_their_own(lab, name):
+    base, new = (lab.evaluate(task, HERE / one, name=one, classifier=WARM) for one in ("main", name))
+    assert "broken" == pl.compare(base, new).verdict
 
 
 def test_the_same_prompt_is_recorded_twice(lab):

@@ -72,7 +72,7 @@ class Recording:
 
 def message_key(request: Request) -> str:
     """Return the key of a request; CassetteMiss means that no recorded call has it."""
-    return request_key("POST", PATH, body_of(request))
+    return request_key("POST", PATH, body_of(request), request.repeat)
 
 
 def request_key(method: str, path: str, body: Any, repeat: int = 0) -> str:

@@ -31,7 +31,7 @@ from promptlab.cassettes import format as files
 from promptlab.cassettes.format import JOURNAL, UNKNOWN, Entry, Origin, Recording
 from promptlab.cassettes.journal import Journal
 from promptlab.errors import CassetteMiss, RecordingError
-from promptlab.models.messages_api import PATH
+from promptlab.models.messages_api import PATH, REPEAT
 from promptlab.records import Request
 
 #: "replay" makes no call, "live" makes each, "changed" those that are not recorded.
@@ -226,6 +226,8 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
     }
     headers = files.allowed(plain["headers"], files.RESPONSE_HEADERS)
     entry: Entry = {"request": asked, "response": {"status": 200, "headers": headers, "body": body}}
+    if repeat := _repeat(request):
+        entry["repeat"] = repeat
     if started := getattr(request, "promptlab_started", None):
         entry["seconds"] = round(time.monotonic() - started, 3)
     return entry
@@ -235,6 +237,11 @@ def _key_of(request: VcrRequest) -> str:
     """Return the key of a request; vcrpy asks for it several times a call."""
     key: str | None = getattr(request, "promptlab_key", None)
     if key is None:
-        key = files.request_key(request.method, request.path, json.loads(request.body or b"null"))
+        body = json.loads(request.body or b"null")
+        key = files.request_key(request.method, request.path, body, _repeat(request))
         request.promptlab_key = key
     return key
+
+
+def _repeat(request: VcrRequest) -> int:
+    return int(files.allowed(request.headers, (REPEAT,)).get(REPEAT, 0))

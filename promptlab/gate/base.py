@@ -1,6 +1,7 @@
 """The prompts of a base commit and of the working tree: their answers to the same examples."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from promptlab.models import profiles, prompts
 from promptlab.models.messages_api import reply_in
 from promptlab.models.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
-from promptlab.scoring.evaluation import Evaluation, evaluation_of, predict
+from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of, predict
 
 T = TypeVar("T")
 
@@ -70,7 +71,8 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commi
     Both sides are read and scored by the task as it is now. An example counts as recorded for the base
     if its commit holds the answer, or if the working tree's recording holds it beside its own.
     """
-    examples = [row.example for row in result.rows]
+    asked = by_example(result.rows)
+    examples = [rows[0].example for rows in asked.values()]
     base = _read(place, commit)
     prompt, classifier, old = base.prompt, base.classifier, base.recording
     mine = files.read(place.cassette)
@@ -82,9 +84,10 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commi
         rest = [one for one in examples if one.id not in rows]
         rows |= recorded(task, prompt, classifier, rest, mine.calls)
     both = [row for row in result.rows if row.example.id in rows]
-    sides = [rows[row.example.id] for row in both]
+    repeats = min(map(len, rows.values()), default=0)  # of each example as many answers
+    sides = [row for name in asked if name in rows for row in rows[name][:repeats]]
     canonical = recorded(task, prompt, classifier, task.canonical, old.calls) if prompt else {}
-    whole = tuple(canonical.values()) if len(canonical) == len(task.canonical) else ()
+    whole = tuple(row for some in canonical.values() for row in some)
     scored = functools.partial(evaluation_of, task, result.split)
     return Pair(
         title=title,
@@ -123,13 +126,17 @@ def unrecorded(
 
 def recorded(
     task: Task, prompt: Prompt, model: Model, examples: Sequence[Example], calls: Mapping[str, Entry]
-) -> dict[str, Prediction]:
-    """Read recorded answers about examples, by the example's id; what is not recorded is left out."""
-    found = {}
+) -> dict[str, tuple[Prediction, ...]]:
+    """Read all recorded answers about examples, by the example's id; what is not recorded is left out."""
+    found: dict[str, tuple[Prediction, ...]] = {}
     for example in examples:
-        if entry := calls.get(files.message_key(prompts.request(prompt, example.text, model))):
+        for repeat in itertools.count():
+            entry = calls.get(files.message_key(prompts.request(prompt, example.text, model, repeat)))
+            if entry is None:
+                break
             reply = reply_in(entry["response"]["body"])
-            found[example.id] = predict(task, example, reply, prompt.reply_prefix)
+            row = predict(task, example, reply, prompt.reply_prefix, repeat)
+            found[example.id] = (*found.get(example.id, ()), row)
     return found
 
 

@@ -8,11 +8,13 @@ from typing import Literal, NamedTuple
 from promptlab.errors import CassetteMiss, PromptlabError
 from promptlab.gate.base import Pair
 from promptlab.scoring.comparison import Comparison, compare, compare_all
+from promptlab.scoring.weights import CONFIDENCE
 
 SHOWN = 20  # ids that are named
 LEAST = 0.9  # share of the examples that have to be recorded on both sides
 
-Verdict = Literal["worse", "incomplete", "inconclusive", "better", "unchanged", "new"]
+
+Verdict = Literal["broken", "worse", "incomplete", "inconclusive", "better", "unchanged", "new"]
 
 
 class Line(NamedTuple):
@@ -61,20 +63,25 @@ class Decision:
 
     @property
     def brief(self) -> str:
-        """The verdict on one line, with the interval and the number of examples that would settle it."""
-        if self.comparison is None or self.comparison.difference is None:
-            return f"{self.pair.title}: {self.verdict}: {_nothing(self.pair)}"
-        found = self.comparison.difference
-        name = self.comparison.new.primary_name if found.bootstrap else "accuracy"
-        range_ = f"{name} {found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f}"
-        return f"{self.pair.title}: {self.verdict}: {range_}; {self.comparison.needed_in_words}"
+        """The verdict on one line, with what to do."""
+        return f"{self.pair.title}: {self.lines[0]}"
 
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
-    """Judge all pairs with one chance of error; what fails the session is in the README."""
+    """Judge all pairs; what fails the session is in the README."""
     whole = {n: (p.base, p.new) for n, p in enumerate(pairs) if p.base and p.new and not _incomplete(p)}
     comparisons = dict(zip(whole, compare_all(whole.values()), strict=True))
     return tuple(_decision(one, comparisons.get(n), strict=strict) for n, one in enumerate(pairs))
+
+
+def false_alarm(decisions: Sequence[Decision]) -> str:
+    """Say how likely a false "worse" is in this session; "" where none was judged."""
+    judged = sum(bool(one.comparison and one.comparison.difference) for one in decisions)
+    if not judged:
+        return ""
+    each, one = ("the prompt is", "it") if judged == 1 else (f"each of the {judged} prompts judged is", "one")
+    chance = f"{1 - CONFIDENCE**judged:.0%}"
+    return f"if {each} as good as its base, the chance that {one} is called worse is about {chance}"
 
 
 def compared(pair: Pair, margin: float) -> Comparison:
@@ -87,14 +94,14 @@ def compared(pair: Pair, margin: float) -> Comparison:
 def _lines(decision: Decision) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
     if decision.comparison:
-        yield from (Line(line) for line in str(decision.comparison).splitlines())
+        yield from map(Line, str(decision.comparison).splitlines())
     else:
         yield Line(f"{decision.verdict}: {_nothing(pair)}")
     if decision.verdict == "incomplete":
         yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
     if count and not pair.same:
         shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
-        where = f"{count} of {len(pair.whole.rows)} examples are not recorded on both sides: {shown}"
+        where = f"{count} of {pair.whole.examples} examples are not recorded on both sides: {shown}"
         yield Line(f"  not compared: {where}")
     yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
     yield from (Line(f"  also changed: {what}") for what in pair.changes)
@@ -112,16 +119,17 @@ def _nothing(pair: Pair) -> str:
         )
     if not pair.known:
         return f"{pair.against} has no prompt in {pair.folder}, so there is nothing to compare"
-    return f"too few replies are recorded for the prompt of {pair.against}"
+    both = pair.whole.examples - len(pair.alone)
+    return f"only {both} examples are recorded both for the prompt of {pair.against} and for this one"
 
 
 def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:
     if comparison is None:
         verdict: Verdict = "unchanged" if pair.same else "incomplete" if pair.known else "new"
         return Decision(pair, verdict, None, failed=verdict == "incomplete" or (strict and pair.renamed))
-    failed = comparison.verdict == "worse" or (strict and not comparison.no_worse)
+    failed = comparison.verdict in ("worse", "broken") or (strict and not comparison.no_worse)
     return Decision(pair, comparison.verdict, comparison, failed)
 
 
 def _incomplete(pair: Pair) -> bool:
-    return not pair.same and len(pair.alone) > (1 - LEAST) * len(pair.whole.rows) + 1e-9
+    return not pair.same and len(pair.alone) > (1 - LEAST) * pair.whole.examples + 1e-9

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
-from promptlab.models.messages_api import arguments, reply_in, url_of
+from promptlab.models.messages_api import REPEAT, arguments, reply_in, url_of
 from promptlab.network import is_loopback
 from promptlab.records import Model, Reply, Request, Usage
 
@@ -62,13 +62,15 @@ class Client:
         await self._sdk.close()
 
     async def ask(self, request: Request, asked_for: str) -> Reply:
-        """Return the reply to a request; the same request is asked once.
+        """Return the reply to a request; the same request is asked once, a repeated one once each.
 
         `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
         a replayed call was never recorded, ModelError where the API refused it or stayed unreachable.
         """
         body = arguments(request)
-        key = json.dumps([request.model.base_url, body], sort_keys=True)
+        key = json.dumps([request.model.base_url, body, request.repeat], sort_keys=True)
+        if request.repeat:
+            body["extra_headers"] = {REPEAT: str(request.repeat)}
         if key not in self._asked:
             self._asked[key] = asyncio.ensure_future(self._ask(request.model, body, asked_for))
         return await self._asked[key]

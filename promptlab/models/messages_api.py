@@ -8,6 +8,7 @@ from promptlab.errors import ModelError
 from promptlab.records import Model, Reply, Request
 
 PATH = "/v1/messages"
+REPEAT = "promptlab-repeat"  # the header that tells a repeated request from the first; no model sees it
 
 #: Claude models that accept the start of their reply; newer ones answer it with status 400.
 TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1")

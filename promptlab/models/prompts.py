@@ -11,12 +11,12 @@ from promptlab.records import Model, Prompt, Request
 PARTS = tuple(part.name for part in fields(Prompt))
 
 
-def request(prompt: Prompt, text: str, model: Model) -> Request:
+def request(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:
     """Build the call that asks `model` about `text`; it depends on nothing else."""
     turns = [("user", prompt.prefix + text + prompt.suffix)]
     if prompt.reply_prefix:
         turns.append(("assistant", prompt.reply_prefix))
-    return Request(model=model, system=prompt.system, messages=tuple(turns))
+    return Request(model=model, system=prompt.system, messages=tuple(turns), repeat=repeat)
 
 
 def first(task: Task) -> Prompt:

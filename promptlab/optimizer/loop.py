@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 ITERATIONS = 5
 PER_LABEL = 20
+CANONICAL = 3  # times that a canonical example is asked: no setting makes Claude repeat itself
 CRITIC_TOKENS = 16_000  # longest answer of a critic given by name, thinking included
 
 
@@ -146,14 +147,17 @@ async def _forward(
     split: str,
     prompt: Prompt,
     examples: Sequence[Example],
+    repeats: int = 1,
 ) -> Evaluation:
     """Ask the classifier about every example and score its answers."""
     where = f"task {task.name!r}, {step}, example"
+    asked = [(example, repeat) for example in examples for repeat in range(repeats)]
     replies = await client.ask_all(
-        (prompts.request(prompt, one.text, classifier), f"{where} {one.id!r}") for one in examples
+        (prompts.request(prompt, one.text, classifier, repeat), f"{where} {one.id!r}")
+        for one, repeat in asked
     )
-    pairs = zip(examples, replies, strict=True)
-    rows = [predict(task, example, reply, prompt.reply_prefix) for example, reply in pairs]
+    pairs = zip(asked, replies, strict=True)
+    rows = [predict(task, one, reply, prompt.reply_prefix, repeat) for (one, repeat), reply in pairs]
     return evaluation_of(task, split, prompt, rows, classifier)
 
 
@@ -179,6 +183,8 @@ async def evaluate_async(
     *,
     classifier: Model | str,
     split: str = "test",
+    repeats: int = 1,
+    canonical: int = CANONICAL,
     workers: int = WORKERS,
     api_key: str | None = None,
 ) -> Evaluation:
@@ -189,6 +195,8 @@ async def evaluate_async(
         prompt: the prompt, or the folder that holds it.
         classifier: the model, or its name.
         split: "train", "validation" or "test".
+        repeats: how often each example is asked, 1 or more; every figure is that of all answers.
+        canonical: how often each canonical example is asked, 1 or more; the majority counts.
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
 
@@ -197,13 +205,16 @@ async def evaluate_async(
         ModelError: a call was rejected or got no response.
     """
     prompt, examples = prompts.prompt_of(prompt), task.split(split)
+    for name, value in {"repeats": repeats, "canonical": canonical}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value!r}, expected 1 or more")
     async with Client(workers=workers, api_key=api_key) as client:
         forward = functools.partial(_forward, client, model_of(classifier), task, "evaluation")
-        result = await forward(split, prompt, examples)
+        result = await forward(split, prompt, examples, repeats)
         if not task.canonical:
             return result
-        canonical = await forward("canonical", prompt, task.canonical)
-        return replace(result, canonical_rows=canonical.rows)
+        marked = await forward("canonical", prompt, task.canonical, canonical)
+        return replace(result, canonical_rows=marked.rows)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

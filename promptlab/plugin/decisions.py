@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptlab.gate.decide import Decision, decide
+from promptlab.gate.decide import Decision, decide, false_alarm
 from promptlab.plugin.results import Results
 from promptlab.report import markdown
 
@@ -67,6 +67,7 @@ def report(session: pytest.Session, results: Results, folder: Path) -> tuple[lis
         if strict:
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
+    lines += [alarm] if (alarm := false_alarm(decisions)) else []
     annotations = [line for one in decisions for line in _annotations(one)]
     return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"], annotations
 
@@ -104,11 +105,11 @@ def _properties(one: Decision) -> Iterator[tuple[str, object]]:
     yield "promptlab.verdict", one.verdict
     if one.comparison is None:
         return
-    yield "promptlab.compared", len(one.comparison.new.rows)
+    yield "promptlab.compared", one.comparison.new.examples
     yield "promptlab.fixed", len(one.comparison.fixed)
     yield "promptlab.broken", len(one.comparison.broken)
     if found := one.comparison.difference:
-        yield "promptlab.metric", found.metric
+        yield "promptlab.metric", one.comparison.new.metric
         for name in ("point", "low", "high"):
             yield f"promptlab.{name}", round(getattr(found, name), 6)
 

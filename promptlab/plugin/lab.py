@@ -8,7 +8,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
     result: Any
     sections: list[tuple[str, list[str]]]
     ledger: list[str]
-    pair: Pair | None
+    pair: Pair | None = None
 
 
 @dataclass
@@ -146,17 +146,27 @@ class Lab:
         return run
 
     def evaluate(
-        self, task: Task, prompt: Prompt | str | Path, *, split: str = "test", name: str = "", **settings: Any
+        self,
+        task: Task,
+        prompt: Prompt | str | Path,
+        *,
+        split: str = "test",
+        name: str = "",
+        repeats: int = 1,
+        **settings: Any,
     ) -> Evaluation:
         """Score a prompt, or the prompt in a folder, on a split, with the profile's classifier.
 
-        With `--promptlab-base`, a prompt in a folder is judged against its version at that commit.
+        With `--promptlab-base`, a prompt in a folder is judged against its version at that commit. Canonical
+        examples are asked three times while calls are made; a recording with one answer is read as it is.
 
         Args:
             task: the classification task, with its examples.
             prompt: the prompt, or the folder that holds it.
             split: "train", "validation" or "test".
             name: names the recording; by default "evaluate-" and the split.
+            repeats: how often each example is asked, 1 or more; every figure is that of all answers, and
+                the intervals know how much of it is chance.
             settings: `workers`, or another `classifier`, a Model or its name.
 
         Raises:
@@ -172,13 +182,13 @@ class Lab:
             raise error.with_traceback(None) from None
         own = settings.pop("classifier", None)
         model = model_of(own or self._settings.profile.classifier)
-        job = self._job(task, name, (model,), (split, scored))
+        job = self._job(task, name, (model,), (split, scored, repeats))
         if not isinstance(prompt, Prompt):
             job.place = job.place or self._place(job, Path(prompt), model if own else None)
         if not job.settled(task):
             with self._attempt(job, task) as slot:
                 reused = self._reused(job, task, slot)
-                slot.value = reused or self._evaluate(job, task, scored, split, settings)
+                slot.value = reused or self._evaluate(job, task, scored, split, repeats, settings)
         result = self._result(job, task)
         assert isinstance(result, Evaluation)
         return result
@@ -205,7 +215,9 @@ class Lab:
 
     def _optimize(self, job: _Job, task: Task, settings: dict[str, Any]) -> Outcome:
         sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
-        calls = f"at most {loop.most_calls(task, **sizes):,} calls; {terminal.detectable(task)}"
+        calls = f"at most {loop.most_calls(task, **sizes):,} calls"
+        if self._settings.makes_calls:  # it is simulated, for seconds
+            calls += f"; {terminal.detectable(task)}"
         with self._recording(job, task) as cassette:
             self._announce(job, calls, cassette)
             run, seconds = synchronous(self._steps)(task, settings)
@@ -226,19 +238,22 @@ class Lab:
         return run, seconds | {0: time.monotonic() - started}
 
     def _evaluate(
-        self, job: _Job, task: Task, prompt: Prompt, split: str, settings: dict[str, Any]
+        self, job: _Job, task: Task, prompt: Prompt, split: str, repeats: int, settings: dict[str, Any]
     ) -> Outcome:
         """Ask about a split and the canonical examples; while recording, also what the base lacks."""
         (model,) = job.models
-        settings = settings | {"api_key": self._key}
+        settings = settings | {"api_key": self._key, "repeats": repeats}
         old, old_model, rest = None, model, tuple[Example, ...]()
         if self._settings.base and job.place and self._settings.makes_calls:
             old, old_model, rest = base.unrecorded(task, job.place, self._settings.base, split)
         old_model = replace(old_model, base_url=model.base_url)
-        asked = [prompts.request(prompt, e.text, model) for e in (*task.split(split), *task.canonical)]
-        others = [prompts.request(old, e.text, old_model) for e in rest] if old else []
+        asked = _requests(prompt, task.split(split), model, repeats)
+        marked = _requests(prompt, task.canonical, model, loop.CANONICAL)
+        others = _requests(old, rest, old_model, repeats) if old else []
         with self._recording(job, task) as cassette:
-            self._announce(job, f"{cassette.missing([*asked, *others]):,} calls", cassette)
+            often = self._settings.makes_calls or not cassette.missing(marked)
+            settings.setdefault("canonical", loop.CANONICAL if often else 1)
+            self._announce(job, f"{cassette.missing([*asked, *marked, *others]):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
             if others:
                 synchronous(self._ask)(others)
@@ -271,7 +286,7 @@ class Lab:
         page = self._settings.pages / f"{job.task}-{job.next_name}.html"
         html.write(page, result, source)
         section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, f"report: {page}"])
-        return Outcome(result, [section], looks, None)
+        return Outcome(result, [section], looks)
 
     # -- each piece of work once ----------------------------------------------------------------
 
@@ -308,7 +323,7 @@ class Lab:
             return None
         if again is not known:
             return self._evaluated(job, task, again)
-        return Outcome(known, [], [], None) if job.done else slot.value
+        return Outcome(known, [], []) if job.done else slot.value
 
     def _read_again(self, job: _Job, task: Task, result: Run | Evaluation) -> Any:
         """Read a result's replies as a task does: the same result, or another evaluation.
@@ -320,7 +335,10 @@ class Lab:
             return result if same else None
         with self._closed(job):
             rows, canonical = (
-                tuple(predict(task, row.example, row.reply, result.prompt.reply_prefix) for row in some)
+                tuple(
+                    predict(task, row.example, row.reply, result.prompt.reply_prefix, row.repeat)
+                    for row in some
+                )
                 for some in (result.rows, result.canonical_rows)
             )
         again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
@@ -422,6 +440,10 @@ class Lab:
             note = f"recorded on older data; {self._command()} records it again"
             self._results.sections.append((f"{task.name}: {name}", [note]))
         return recorded
+
+
+def _requests(prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int) -> list[Request]:
+    return [prompts.request(prompt, one.text, model, repeat) for one in examples for repeat in range(repeats)]
 
 
 def current_test() -> str:

@@ -89,6 +89,8 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
         raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
+    if config.getoption("promptlab_strict") and config.getoption("promptlab_base") is None:
+        raise pytest.UsageError("--promptlab-strict needs --promptlab-base=COMMIT to judge against")
     count = config.getoption("promptlab_live_verify")
     if count is not None and count < 1:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
@@ -135,8 +137,6 @@ def base(config: pytest.Config) -> Commit | None:
     if name == "":
         raise pytest.UsageError("--promptlab-base is empty, expected a commit such as origin/main")
     if name is None:
-        if config.getoption("promptlab_strict"):
-            raise pytest.UsageError("--promptlab-strict needs --promptlab-base=COMMIT to judge against")
         return None
     from promptlab.gate.git import BaseError, commit
 

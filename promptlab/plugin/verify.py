@@ -12,7 +12,7 @@ from promptlab.models.client import Client
 from promptlab.optimizer.history import Run
 from promptlab.records import Model, Prediction, Prompt, Request
 from promptlab.scoring.evaluation import Evaluation, predict
-from promptlab.scoring.intervals import wilson
+from promptlab.scoring.weights import share_interval
 
 Answer = tuple[Task, Prompt, Request, Prediction]  # what it takes to ask and read an answer again
 
@@ -21,7 +21,7 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterato
     """Yield the classifier's answers of a run or an evaluation, each with the key of its request."""
     for result in [outcome] if isinstance(outcome, Evaluation) else outcome.evaluations:
         for row in (*result.rows, *result.canonical_rows):
-            request = prompts.request(result.prompt, row.example.text, classifier)
+            request = prompts.request(result.prompt, row.example.text, classifier, row.repeat)
             yield message_key(request), (task, result.prompt, request, row)
 
 
@@ -54,6 +54,6 @@ async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
     share = len(changed) / len(chosen)
     return [
         f"{len(chosen)} of {len(recorded)} recorded calls repeated: {len(changed)} labels changed, "
-        f"a share of {wilson(len(changed), len(chosen)).around(share)}",
+        f"a share of {share_interval(len(changed), len(chosen)).around(share)}",
         *changed,
     ]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from promptlab.errors import shorten
-from promptlab.gate.decide import Decision, Failure, Line
+from promptlab.gate.decide import Decision, Failure, Line, false_alarm
 from promptlab.models.prompts import PARTS
 from promptlab.report.html import diff
 from promptlab.report.terminal import provenance
@@ -26,6 +26,7 @@ CUT = 300  # characters of a text or a reply that are shown
 PART = 6_000  # bytes of a prompt's difference that are shown
 MOST_LABELS = 20  # of which the F1 is shown
 SIGNS = {
+    "broken": "❌",
     "worse": "❌",
     "incomplete": "❌",
     "inconclusive": "⚠️",
@@ -51,7 +52,8 @@ def document(
     ]
     titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in decisions]
     head = "\n".join([MARKER, f"## promptlab: {_headline(decisions, failures)}", "", *_listed(titles, limit)])
-    foot = "\n".join(["", *(f"- {literal(line)}" for line in ledger)])
+    notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else ledger
+    foot = "\n".join(["", *(f"- {literal(line)}" for line in notes)])
     each = (limit - _size(head) - _size(foot)) // max(1, len(decisions))
     sections = [_section(one, each) for one in decisions] if each > SHORTEST else []
     return masked("\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n")
@@ -130,7 +132,7 @@ def _figures(one: Decision) -> Iterator[str]:
         if by := found.difference:
             change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
         beyond = f" ({100 * (1 - found.confidence):.2g}% risk beyond each end)" if change else ""
-        judged = found.new.primary_name if found.difference and found.difference.bootstrap else "accuracy"
+        judged = found.new.primary_name
         yield f"| | base {found.base.prompt.id} (95%) | new {found.new.prompt.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
@@ -139,7 +141,7 @@ def _figures(one: Decision) -> Iterator[str]:
 
 
 def _asked(result: Evaluation) -> str:
-    rows = {row.example.id: row.reply for row in (*result.rows, *result.canonical_rows)}.values()
+    rows = {(r.example.id, r.repeat): r.reply for r in (*result.rows, *result.canonical_rows)}.values()
     read, written = sum(one.input_tokens for one in rows), sum(one.output_tokens for one in rows)
     return f"{len(rows):,} calls, {read:,} input tokens, {written:,} output tokens, {result.tokens_per_call:,.0f} tokens per call"
 
@@ -156,7 +158,7 @@ def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
         if any(one.missing[reason] for one in sides):
             yield f"of these: {reason}", *(f"{one.missing[reason]:.3f}" for one in sides)
     if all(one.canonical_rows for one in sides):
-        right = [[row.correct for row in one.canonical_rows] for one in sides]
+        right = [[row.correct for row in one.canonical.rows] for one in sides]
         yield "canonical right", *(f"{sum(each)} of {len(each)}" for each in right)
     for number, label in enumerate(first.labels[:MOST_LABELS]):
         f1s = ((one.intervals.labels[number].f1, one.scores.labels[number].f1) for one in sides)

@@ -64,9 +64,10 @@ def detectable(task: Task, split: str = "test") -> str:
     """Say what difference between two prompts a split can show."""
     share = 0.15  # of the answers: what a rewritten prompt commonly flips
     least = detectable_difference(task, discordance=share, split=split)
-    shows = "is too small to detect any difference"
+    shows = "is too small to show any loss"
+    names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {task.positive}"}
     if least is not None:
-        shows = f"detects a difference of {least:.2f} with 80% power"
+        shows = f"shows a loss of {least:.2f} in {names[task.metric]} with 80% power"
     return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
@@ -74,7 +75,7 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     """Yield the figures of an evaluation with their 95% intervals, label by label."""
     scores, off = result.scores, result.intervals
     yield (
-        f"prompt {result.prompt.id} on {result.split} (n = {scores.n}): "
+        f"prompt {result.prompt.id} on {result.split} ({result.size}): "
         f"macro F1 {scores.macro_f1:.3f} ({off.macro_f1}), accuracy {scores.accuracy:.3f} ({off.accuracy}), "
         f"without a label {result.without_label:.3f} ({off.without_label}), 95% intervals"
     )
@@ -82,9 +83,10 @@ def evaluation(result: Evaluation) -> Iterator[str]:
     if reasons:
         yield f"  without a label: {', '.join(reasons)}"
     if result.canonical_rows:
-        wrong = [row.example.id for row in result.canonical_rows if not row.correct]
+        marked = result.canonical.rows
+        wrong = [row.example.id for row in marked if not row.correct]
         named = f"; wrong: {', '.join(wrong)}" if wrong else ""
-        yield f"  canonical: {len(result.canonical_rows) - len(wrong)} of {len(result.canonical_rows)} right{named}"
+        yield f"  canonical: {len(marked) - len(wrong)} of {len(marked)} right{named}"
     rows = [("", "precision", "recall", "F1", "support")]
     for one, ends in zip(scores.labels, off.labels, strict=True):
         figures = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))

@@ -1,29 +1,39 @@
-"""Whether a difference between two prompts is real: the verdict, and the flips behind it.
+"""Whether a difference between two prompts is real: the verdict, what to do, and the flips behind it.
 
-The statistics are in paired.py; here they meet evaluations and words.
+The statistics are in weights.py; here they meet evaluations and words.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import NormalDist
 from typing import NamedTuple
 
 from promptlab.data.task import Task
 from promptlab.errors import DataError
 from promptlab.records import Example, Prediction
-from promptlab.scoring import paired
-from promptlab.scoring.evaluation import MARGIN, Evaluation, in_order, paired_counts
-from promptlab.scoring.intervals import FEW, Interval
-from promptlab.scoring.paired import CONFIDENCE, POWER, Difference, Verdict
+from promptlab.scoring import power as simulated
+from promptlab.scoring.evaluation import MARGIN, Evaluation, answers_of, by_example, in_order, majority
+from promptlab.scoring.power import POWER
+from promptlab.scoring.weights import CONFIDENCE, Difference, Verdict, difference
+
+CLEAR = (
+    0.8  # two-sided confidence that a difference is none; below, nothing is said of how many examples show it
+)
+SHOWN = 5  # ids that a sentence names
 
 
 class Flip(NamedTuple):
-    """An example that one prompt has right and the other wrong."""
+    """An example that one prompt has right and the other wrong; of several answers, the majority counts.
+
+    `by_chance` says that one of the two prompts was right and wrong about it when asked several times.
+    """
 
     example: Example
     base: Prediction
     new: Prediction
+    by_chance: bool = False
 
     @property
     def fixed(self) -> bool:
@@ -38,8 +48,8 @@ class Comparison:
     Attributes:
         difference: of the primary metric, with its two one-sided bounds; None where no request differs.
         margin: by how much the metric may fall for the new prompt to count as no worse.
-        confidence: of each bound that decides the verdict, 0 to 1; higher than requested if several
-            comparisons share one error rate.
+        confidence: of each bound, 0 to 1.
+        together: with how many prompts it was judged, if that is why it does not count as better.
     """
 
     base: Evaluation
@@ -47,14 +57,21 @@ class Comparison:
     difference: Difference | None
     margin: float
     confidence: float
+    together: int = 1
 
     @property
     def verdict(self) -> Verdict:
-        """Where zero lies: outside the bounds on one side ("better", "worse") or within ("inconclusive").
+        """What follows from the answers.
 
-        "unchanged": both prompts ask exactly the same, so there is nothing to judge.
+        "unchanged": both prompts ask exactly the same, so there is nothing to judge. "broken": a canonical
+        example that the base has right is wrong. Else it depends on where zero lies: outside the bounds on one
+        side ("better", "worse") or within ("inconclusive").
         """
-        return self.difference.verdict if self.difference else "unchanged"
+        if self.difference is None:
+            return "unchanged"
+        if self.canonical_broken:
+            return "broken"
+        return "inconclusive" if self.together > 1 else self.difference.verdict
 
     @property
     def no_worse(self) -> bool:
@@ -62,10 +79,24 @@ class Comparison:
         return bool(self.new.no_worse_than(self.base, self.margin))
 
     @cached_property
+    def canonical_broken(self) -> tuple[str, ...]:
+        """The ids of the canonical examples that the base has right and the new prompt has not."""
+        base, new = (by_example(one.canonical_rows) for one in (self.base, self.new))
+        pairs = ((name, majority(base[name]), majority(new[name])) for name in base if name in new)
+        return tuple(name for name, before, after in pairs if before.correct and not after.correct)
+
+    @cached_property
     def flips(self) -> tuple[Flip, ...]:
         """The examples that only one prompt has right, in their order."""
-        pairs = zip(self.base.rows, self.new.rows, strict=True)
-        return tuple(Flip(a.example, a, b) for a, b in pairs if a.correct != b.correct)
+        base = by_example(self.base.rows)
+        found = []
+        for name, rows in by_example(self.new.rows).items():
+            sides = (base[name], rows)
+            before, after = map(majority, sides)
+            unsure = any(len({row.correct for row in side}) > 1 for side in sides)
+            if before.correct != after.correct:
+                found.append(Flip(after.example, before, after, unsure))
+        return tuple(found)
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -84,50 +115,39 @@ class Comparison:
         return {label: (found[label, True], found[label, False]) for label in self.new.labels}
 
     @property
-    def mcnemar(self) -> float:
-        """McNemar's exact p for the flips, two-sided: for information only."""
-        return paired.mcnemar(len(self.fixed), len(self.broken))
+    def needed(self) -> tuple[int, int] | None:
+        """Between how many examples and how many would show the difference, with a power of 0.8.
 
-    @property
-    def accuracy(self) -> Interval:
-        """Tango's score bounds of the difference in accuracy, 95% each: for information only."""
-        return paired.tango(len(self.fixed), len(self.broken), len(self.new.rows))
-
-    @property
-    def needed(self) -> int | None:
-        """How many examples would decide with a power of 0.8; None unless "inconclusive"."""
-        if self.difference is None or self.verdict != "inconclusive":
+        The standard error falls with the root of n, so n' = n ((z_0.95 + z_0.8) error / difference)^2; the
+        two ends are those of the middle half of what the difference may be. None where the verdict is not
+        "inconclusive", or the data do not tell, with 80% confidence, whether there is a difference at all.
+        """
+        found = self.difference
+        if found is None or self.verdict != "inconclusive" or self.together > 1:
             return None
-        return paired.needed(paired_counts(self.base, self.new), self.difference)
+        z = NormalDist().inv_cdf
+        if abs(found.point) <= z((1 + CLEAR) / 2) * found.error:
+            return None
+        ends = (abs(found.point) + sign * z(0.75) * found.error for sign in (1, -1))
+        n, apart = self.new.examples, (z(CONFIDENCE) + z(POWER)) * found.error
+        most, least = (round(max(n, n * (apart / end) ** 2)) for end in ends)
+        return most, least
 
     @property
-    def needed_in_words(self) -> str:
-        """The same for people."""
-        n = self.new.scores.n
-        if self.verdict != "inconclusive":
-            return "no more examples are needed"
-        if self.needed is None:
-            return "there is no visible difference, so no number of examples would show one"
-        rounded = round(self.needed, 2 - len(str(self.needed)))  # two digits: more would look like knowledge
-        about = f"about {rounded:,} {self.new.split} examples in all (here {n})"
-        if self.needed > 20 * n:
-            about = f"too close to settle in practice: it would take {about}"
-        else:
-            about += " would probably settle it"
-        return f"{about}, if the change is what it looks like"
+    def headline(self) -> str:
+        """The verdict in a sentence that says what to do."""
+        return f"{self.verdict}: {_advice(self)}"
 
     def __str__(self) -> str:
-        """Explain the verdict in plain words, then give the figures."""
+        """Say what to do, then why."""
         return "\n".join(_lines(self))
 
     def __repr__(self) -> str:
         """Summarize the comparison on one line, for a failed assertion."""
-        what = f"{self.new.task}/{self.new.split}, {self.new.scores.n} examples, "
+        what = f"{self.new.task}/{self.new.split}, {self.new.examples} examples, "
         what += f"{self.base.prompt.id} -> {self.new.prompt.id}: {self.verdict}"
         if found := self.difference:
-            name = self.new.primary_name if found.bootstrap else "accuracy"
-            sure = "" if self.confidence == CONFIDENCE else f" at {100 * self.confidence:.4g}% each"
-            what += f", {name} {found.point:+.3f} ({found.low:+.3f} to {found.high:+.3f}{sure})"
+            what += f", {self.new.primary_name} {found.point:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
         return f"<Comparison {what}, {len(self.fixed)} fixed, {len(self.broken)} broken>"
 
 
@@ -136,9 +156,8 @@ def compare(
 ) -> Comparison:
     """Judge the prompt of `b` against that of `a`, the base, on the same examples.
 
-    The verdict depends on one thing: the one-sided bounds of the difference in b's primary metric,
-    by paired bootstrap within gold labels; with fewer than ten flips, of the difference in accuracy,
-    by Tango's score interval. See promptlab.scoring.paired for formulas and sources.
+    The verdict depends on the one-sided bounds of the difference in b's primary metric, whatever the number
+    of flips. See promptlab.scoring.weights for the method and its sources.
 
     Args:
         a: the base.
@@ -153,113 +172,104 @@ def compare(
         raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
     if not 0.5 < confidence < 1:
         raise DataError(f"confidence is {confidence!r}, expected a share between 0.5 and 1, such as 0.95")
-    found = None if b.asks_as(a) else paired.difference(paired_counts(a, b), confidence)
+    found = None if b.asks_as(a) else difference(answers_of(a, b), confidence)
     return Comparison(in_order(a, b), b, found, margin, confidence)
 
 
 def compare_all(
     pairs: Iterable[tuple[Evaluation, Evaluation]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
 ) -> tuple[Comparison, ...]:
-    """Judge several new prompts, each against its base, and control the overall error rate.
+    """Judge several new prompts, each against its base, with one chance in all of a false "better".
 
-    Of those whose requests changed, the clearest is judged at a confidence of 1 - (1 - confidence) / m,
-    the next with m - 1, and so on; after the first inconclusive one, all are inconclusive (Holm, Scandinavian
-    Journal of Statistics 6, 1979, 65-70). `no_worse` needs no correction: it has to hold for each.
+    Of those whose requests changed, the clearest gain has to hold with a confidence of 1 - (1 - confidence) / m,
+    the next with m - 1, and so on; after the first that does not, none counts as better (Holm, Scandinavian Journal
+    of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by itself: a guard must not tire
+    because it has much to guard.
 
     Returns:
         One Comparison per pair, in order.
     """
     found = [compare(a, b, margin=margin, confidence=confidence) for a, b in pairs]
-    changed = [(one.difference, number) for number, one in enumerate(found) if one.difference]
-    changed.sort(key=lambda pair: (pair[0].p, pair[1]))
-    shared = len(changed)
-    for rank, (_, number) in enumerate(changed):
-        one = found[number]
-        level = 1 - (1 - confidence) / shared
-        found[number] = compare(one.base, one.new, margin=margin, confidence=level)
-        if found[number].verdict != "inconclusive":
-            shared = len(changed) - rank - 1
+    changed = sorted((one.difference.p, number) for number, one in enumerate(found) if one.difference)
+    held = True
+    for rank, (p, number) in enumerate(changed):
+        held = held and p <= (1 - confidence) / (len(changed) - rank)
+        if found[number].verdict == "better" and not held:
+            found[number] = replace(found[number], together=len(changed))
     return tuple(found)
 
 
+def _advice(one: Comparison) -> str:
+    found, name = one.difference, one.new.primary_name
+    if found is None:
+        return "prompt, model and texts are the same, so there is nothing to judge"
+    if one.verdict == "broken":
+        ids = one.canonical_broken
+        named = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+        return f"do not merge; {len(ids)} canonical {_plural(ids, 'example')} that the base has right came out wrong: {named}"
+    if one.verdict == "better":
+        return f"OK to merge; {name} rose by {found.low:.3f} or more"
+    if one.verdict == "worse":
+        return f"do not merge; {name} fell by {-found.high:.3f} or more"
+    more = ""
+    if one.needed:
+        few, many = (
+            f"{round(n, 2 - len(str(n))):,}" for n in one.needed
+        )  # more digits would look like knowledge
+        more = f"; about {few} to {many} examples would"
+    told = f"{one.new.examples} {one.new.split} examples cannot tell whether {name} rose or fell{more}"
+    if one.no_worse:
+        return f"safe to merge, since {name} did not fall by {one.margin:g} or more, but {told}"
+    return f"do not merge it as an improvement; {told}"
+
+
+def _plural(some: Sequence[str], noun: str) -> str:
+    return noun if len(some) == 1 else f"{noun}s"
+
+
 def _lines(one: Comparison) -> Iterator[str]:
-    if one.difference is None:
-        yield "unchanged: prompt, model and texts are the same, so there is nothing to judge"
-        if one.flips:
-            share = len(one.flips) / one.new.scores.n
-            yield f"  noise floor: {len(one.flips)} of {one.new.scores.n} answers flipped when asked again ({share:.1%})"
+    yield one.headline
+    found, flips, n = one.difference, one.flips, one.new.examples
+    if found is None:
+        if flips:
+            yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
         return
-    yield _headline(one, one.difference)
-    yield f"  safe to swap: {_safe(one, one.difference)}"
-    each = "; ".join(f"{name} {a} fixed, {b} broken" for name, (a, b) in one.by_label.items())
-    yield f"  {len(one.flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken"
-    yield f"  by true label: {each}"
-    yield from _figures(one, one.difference)
-    if one.verdict == "inconclusive":
-        yield f"  {one.needed_in_words}"
-    risk = f"{100 * (1 - one.confidence):.2g}%"
-    yield f"  plausibly: the true change lies beyond each of the two ends with a risk of {risk}"
-
-
-def _headline(one: Comparison, found: Difference) -> str:
-    where = f"{one.new.scores.n} {one.new.split} examples"
-    names = f"{one.new.prompt.id} (new)", f"{one.base.prompt.id} (base)"
-    if one.verdict == "inconclusive":
-        return f"inconclusive: {where} cannot tell whether prompt {names[0]} or {names[1]} is better"
-    kind = "" if found.bootstrap else " in accuracy"
-    said = f"{one.verdict}: on {where}, prompt {names[0]} is {one.verdict} than {names[1]}{kind}"
-    return said if found.bootstrap else f"{said}; only {len(one.flips)} flips, so confirm it on more examples"
-
-
-def _safe(one: Comparison, judged: Difference) -> str:
-    name = one.new.primary_name if judged.bootstrap else "accuracy"
-    if judged.high < 0:
-        return f"no; {name} has fallen, by up to {-judged.low:.3f}"
-    if judged.low > 0:
-        return f"yes; {name} has risen by {judged.low:.3f} or more"
-    lost = max(0, -paired.difference(paired_counts(one.base, one.new)).low)  # of each by itself, at 5%
-    said = f"{name} may have lost up to {lost:.3f}, the limit is {one.margin:g}"
-    return f"{'yes' if one.no_worse else 'not proven'}; {said}"
-
-
-def _figures(one: Comparison, found: Difference) -> Iterator[str]:
-    ends = f"plausibly {found.low:+.3f} to {found.high:+.3f}"
-    accuracy = f"plausibly {one.accuracy.low:+.3f} to {one.accuracy.high:+.3f}"
-    if found.bootstrap:
-        yield f"  {_change(one)}, {ends}"
-        if found.metric != "accuracy":
-            level = "" if one.confidence == CONFIDENCE else "at 5%; "  # it is not shared out
-            yield f"  {_change(one, 'accuracy')}, {accuracy} ({level}described, not judged)"
-    else:
-        few = f"under {FEW} answers changed" if len(one.flips) < FEW else "whole labels changed"
-        yield f"  {_change(one, 'accuracy')}, {ends} (judged: {few}, so {one.new.primary_name} has no interval)"
-        if one.new.metric != "accuracy":
-            yield f"  {_change(one)}"
-    p = f"{one.mcnemar:.3f}" if one.mcnemar >= 0.0005 else "below 0.001"
-    yield f"  McNemar's exact p {p} (described, not judged)"
-
-
-def _change(one: Comparison, metric: str = "primary") -> str:
-    name = one.new.primary_name if metric == "primary" else metric
-    before, after = getattr(one.base, metric), getattr(one.new, metric)
-    return f"{name} {before:.3f} -> {after:.3f}: {after - before:+.3f}"
+    change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f} on {n} {one.new.split} examples"
+    risk = f"{100 * (1 - one.confidence):.2g}% risk beyond each end"
+    yield f"  {change}: {found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f} ({risk})"
+    if one.together > 1:
+        yield f"  alone it would count as better; of {one.together} prompts judged together, one may look so by chance"
+    chance = sum(flip.by_chance for flip in flips)
+    unsure = f"; {chance} by chance: asked again, the same prompt gave both answers" if chance else ""
+    yield f"  {len(flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken{unsure}"
+    each = (f"{name} {fixed} fixed, {broken} broken" for name, (fixed, broken) in one.by_label.items())
+    yield f"  by true label: {'; '.join(each)}"
 
 
 def detectable(
     task: Task, *, discordance: float = 0.15, split: str = "test", power: float = POWER
 ) -> float | None:
-    """Return the smallest difference in accuracy that a split can detect; no call is made.
+    """Return the smallest loss of the primary metric that a split can show; no call is made.
+
+    Pull requests are simulated on the split's own labels and groups and judged as real ones are: a base that is
+    right about 80% of each label, and a new prompt that breaks more than it fixes. Where the labels have few
+    examples, or examples share a group, only larger losses can be shown.
 
     Args:
         task: the task that the split belongs to.
         discordance: share of answers expected to flip from right to wrong or back, 0 to 1.
         split: "train", "validation" or "test".
-        power: probability of detecting a difference of that size, 0 to 1.
+        power: probability that a loss of that size is called "worse", 0 to 1.
 
     Returns:
-        A share of 0 to 1; None where the split is too small to show anything at all. The formula is
-        in promptlab.scoring.paired.detectable; macro F1 moves about as much where labels are balanced.
+        A share of 0 to 1; None where the split is too small to show anything at all.
     """
     if not 0 < discordance <= 1:
         raise DataError(f"discordance is {discordance!r}, expected a share above 0, at most 1")
-    return paired.detectable(len(task.split(split)), discordance, power)
+    groups: dict[tuple[bool, str], list[int]] = {}
+    for example in task.split(split):
+        key = (example.group is None, example.group or example.id)
+        groups.setdefault(key, []).append(task.labels.index(example.label))
+    positive = None if task.positive is None else task.labels.index(task.positive)
+    judged = (len(task.labels), task.metric, positive)
+    return simulated.detectable(tuple(groups.values()), *judged, discordance=discordance, power=power)

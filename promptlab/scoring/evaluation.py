@@ -7,7 +7,7 @@ wrong for its true label and as a prediction of no other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,7 @@ from promptlab.data.task import Task
 from promptlab.errors import DataError, ExtractorError, PromptlabError
 from promptlab.labels.extract import read_label
 from promptlab.records import REASONS, Example, Metric, Missing, Model, Prediction, Prompt, Reply
-from promptlab.scoring.intervals import Interval, Intervals, intervals
-from promptlab.scoring.paired import PairedCounts, difference
+from promptlab.scoring.weights import Answers, Interval, Intervals, Row, Unit, difference, intervals
 
 if TYPE_CHECKING:
     import pandas
@@ -65,7 +64,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Canonical:
-    """The predictions for the canonical examples, of which none may be wrong."""
+    """The canonical examples, of which none may be wrong: of each, the answer that the majority gave."""
 
     rows: tuple[Prediction, ...]
 
@@ -92,12 +91,13 @@ class Evaluation:
     """A prompt's predictions for the examples of one split, and their scores.
 
     Attributes:
-        rows: one Prediction per example, in the order the examples were given.
+        rows: one Prediction per example and repeat, in the order the examples were given; all shares and
+            figures are those of all of them.
         positive: the label whose F1 is `f1`; None where the task names none.
         metric: the task's primary metric, by which prompts are judged.
         classifier: the model that answered; None if not known.
         canonical_rows: the predictions for the task's canonical examples, whatever the split; they are
-            part of the scores only where the split holds them.
+            part of the scores only where the split holds them. Live, each is asked three times.
     """
 
     task: str
@@ -109,6 +109,22 @@ class Evaluation:
     metric: Metric = "macro_f1"
     classifier: Model | None = None
     canonical_rows: tuple[Prediction, ...] = ()
+
+    @property
+    def examples(self) -> int:
+        """How many examples there are."""
+        return len({row.example.id for row in self.rows})
+
+    @property
+    def repeats(self) -> int:
+        """How often each example was asked."""
+        return self.scores.n // self.examples
+
+    @property
+    def size(self) -> str:
+        """Both, for people: "n = 154", or "n = 154, each asked 3 times"."""
+        asked = f", each asked {self.repeats} times" if self.repeats > 1 else ""
+        return f"n = {self.examples}{asked}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -149,10 +165,9 @@ class Evaluation:
         claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
         if self.asks_as(base):
             return Check(True, f"{claim}: prompt, model and texts are the same")
-        found = difference(paired_counts(base, self))
-        name = self.primary_name if found.bootstrap else "accuracy"
+        found = difference(answers_of(base, self))
         change = f"{self.primary_name} {base.primary:.3f} -> {self.primary:.3f}"
-        worst = f"at worst the {name} changed by {found.low:+.3f} (5% risk), and the limit is {-margin:g}"
+        worst = f"at worst it changed by {found.low:+.3f} (5% risk), and the limit is {-margin:g}"
         return Check(found.low > -margin, f"{claim}: {change}; {worst}")
 
     def asks_as(self, other: Evaluation) -> bool:
@@ -200,17 +215,17 @@ class Evaluation:
             raise PromptlabError(
                 f"task {self.task!r} has no canonical examples: mark some in the column 'canonical' of its data"
             )
-        return Canonical(self.canonical_rows)
+        return Canonical(tuple(map(majority, by_example(self.canonical_rows).values())))
 
     @property
     def tokens_per_call(self) -> float:
-        """Input and output tokens per example of the split, on average."""
+        """Input and output tokens per call about the split, on average."""
         return sum(row.reply.input_tokens + row.reply.output_tokens for row in self.rows) / self.scores.n
 
     @property
     def intervals(self) -> Intervals:
         """The 95% confidence intervals of the figures: what drawing other examples could change."""
-        return intervals(self.scores.confusion)
+        return intervals(answers_of(self))
 
     @property
     def mistakes(self) -> tuple[Prediction, ...]:
@@ -219,7 +234,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row per example: id, text, gold, label (None: no label), missing, correct, reply."""
+        """A row per example and repeat: id, text, gold, label (None: none), missing, correct, reply, repeat."""
         import pandas
 
         return pandas.DataFrame(
@@ -231,6 +246,7 @@ class Evaluation:
                 "missing": pandas.Series([row.missing for row in self.rows], dtype=object),
                 "correct": [row.correct for row in self.rows],
                 "reply": [row.reply.text for row in self.rows],
+                "repeat": [row.repeat for row in self.rows],
             }
         )
 
@@ -245,13 +261,15 @@ class Evaluation:
         )
 
 
-def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") -> Prediction:
+def predict(
+    task: Task, example: Example, reply: Reply, reply_prefix: str = "", repeat: int = 0
+) -> Prediction:
     """Read the label of a reply, or the reason why there is none; ExtractorError names the example."""
     if reply.stop_reason == "refusal":
-        return Prediction(example, reply, None, "refused")
+        return Prediction(example, reply, None, "refused", repeat)
     cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
     if not reply.text.strip():
-        return Prediction(example, reply, None, "truncated" if cut_off else "empty")
+        return Prediction(example, reply, None, "truncated" if cut_off else "empty", repeat)
     # Some servers repeat the start of the reply that they were given, others leave it out.
     repeated = reply.text.startswith(reply_prefix)
     text = reply.text if repeated else reply_prefix + reply.text
@@ -259,7 +277,7 @@ def predict(task: Task, example: Example, reply: Reply, reply_prefix: str = "") 
         label, missing = read_label(task.extract, task.labels, text, cut_off=cut_off)
     except ExtractorError as error:
         raise ExtractorError(f"task {task.name!r}, example {example.id!r}: {error}") from error
-    return Prediction(example, reply, label, missing)
+    return Prediction(example, reply, label, missing, repeat)
 
 
 def evaluation_of(
@@ -292,34 +310,57 @@ def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
     )
 
 
+def by_example(rows: Iterable[Prediction]) -> dict[str, tuple[Prediction, ...]]:
+    """Put the predictions for each example together, by its id, in order."""
+    found: dict[str, list[Prediction]] = {}
+    for row in rows:
+        found.setdefault(row.example.id, []).append(row)
+    return {name: tuple(some) for name, some in found.items()}
+
+
+def majority(rows: Sequence[Prediction]) -> Prediction:
+    """Return the first prediction that is right, if more than half of them are, else the first that is not."""
+    right = 2 * sum(row.correct for row in rows) > len(rows)
+    return next(row for row in rows if row.correct == right)
+
+
 def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
     """Return `base` with its rows in the order of new's; DataError where the examples or labels differ."""
-    known = {row.example.id: row for row in base.rows}
-    ids = [row.example.id for row in new.rows]
+    known, asked = by_example(base.rows), by_example(new.rows)
     where = f"task {new.task!r}"
-    if alone := sorted(known.keys() ^ set(ids)):
+    if alone := sorted(known.keys() ^ asked.keys()):
         shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
         raise DataError(
             f"{where}: {len(alone)} examples are in one of the two evaluations only: {shown}. "
             f"Evaluate both prompts on the same split of the same data"
         )
-    for row in new.rows:
-        before, now = known[row.example.id].example.label, row.example.label
+    for name, rows in asked.items():
+        before, now = known[name][0].example.label, rows[0].example.label
         if before != now:
             raise DataError(
-                f"{where}: example {row.example.id!r} is {before!r} in one evaluation and {now!r} in the "
+                f"{where}: example {name!r} is {before!r} in one evaluation and {now!r} in the "
                 f"other. Evaluate both prompts on the same data"
             )
-    return replace(base, rows=tuple(known[one] for one in ids))
+    return replace(base, rows=tuple(row for name in asked for row in known[name]))
 
 
-def paired_counts(base: Evaluation, new: Evaluation) -> PairedCounts:
-    """Count the pairs of answers to the same examples, with new's labels and metric."""
-    numbers: dict[str | None, int] = {label: number for number, label in enumerate(new.labels)}
-    none = len(numbers)
-    pairs = zip(in_order(base, new).rows, new.rows, strict=True)
-    cells = Counter(
-        (numbers[b.example.label], numbers.get(a.label, none), numbers.get(b.label, none)) for a, b in pairs
-    )
-    counted = tuple(sorted((*cell, count) for cell, count in cells.items()))
-    return PairedCounts(counted, len(new.labels), new.metric, numbers.get(new.positive))
+def answers_of(*evaluations: Evaluation) -> Answers:
+    """Count what one prompt answered, or a base and a new one, in units of examples that share a group.
+
+    Labels, metric and groups are those of the last.
+    """
+    last = evaluations[-1]
+    numbers: dict[str | None, int] = {label: number for number, label in enumerate(last.labels)}
+
+    def shares(rows: Sequence[Prediction]) -> tuple[tuple[int, float], ...]:
+        said = Counter(numbers.get(row.label, len(last.labels)) for row in rows)
+        return tuple((answer, count / len(rows)) for answer, count in sorted(said.items()))
+
+    sides = [by_example(one.rows) for one in (*(in_order(one, last) for one in evaluations[:-1]), last)]
+    groups: dict[tuple[bool, str], list[Row]] = {}
+    for name, rows in sides[-1].items():
+        example = rows[0].example
+        row = Row(numbers[example.label], tuple(shares(side[name]) for side in sides))
+        groups.setdefault((example.group is None, example.group or name), []).append(row)
+    units: Counter[Unit] = Counter(tuple(sorted(rows)) for rows in groups.values())
+    return Answers(tuple(sorted(units.items())), len(last.labels), last.metric, numbers.get(last.positive))

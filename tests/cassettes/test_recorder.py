@@ -74,6 +74,33 @@ def test_text_and_stop_reason_are_kept_exactly(text, stop, tmp_path_factory):
     assert live == replayed(path, server.url, ["x"])
 
 
+def test_a_request_that_is_repeated_is_a_call_of_its_own(tmp_path):
+    path, count = tmp_path / "run.jsonl", iter(range(9))
+
+    def again(url, mode, repeats):
+        asked = [Request(model(url), "system", (("user", "one"),), repeat) for repeat in repeats]
+
+        async def go():
+            async with Client(api_key="k") as client:
+                return await client.ask_all((one, "example 'one'") for one in asked)
+
+        with recorder.use(path, mode=mode, record_with="pytest --live") as cassette:
+            return [reply.text for reply in asyncio.run(go())], cassette.missing(asked)
+
+    with serving(lambda body: f"answer {next(count)}") as server:
+        live, _ = again(server.url, "live", [0, 1, 2])
+        assert {"answer 0", "answer 1", "answer 2"} == set(live)
+        assert 3 == len({json.dumps(header) for header in server.headers})
+        assert 1 == len({json.dumps(body) for body in server.bodies})
+        assert (live[::-1], 0) == again("http://127.0.0.1:9", "replay", [2, 1, 0])
+        more, _ = again(server.url, "changed", [0, 3])
+    assert [live[0], "answer 3"] == more
+    lines = path.read_text(encoding="utf-8").splitlines()[1:-1]
+    assert [None, 1, 2, 3] == [json.loads(line).get("repeat") for line in lines]
+    assert "promptlab-repeat" not in "".join(lines)
+    assert [] == list(files.problems(path))
+
+
 def test_a_miss_says_what_was_asked_for_and_how_to_record_it(tmp_path):
     path = tmp_path / "run.jsonl"
     with serving(echo) as server:

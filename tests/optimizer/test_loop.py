@@ -135,6 +135,53 @@ def test_evaluate_takes_the_folder_of_a_prompt(tmp_path):
     assert pl.Prompt("Better") == result.prompt
 
 
+def test_each_example_can_be_asked_several_times():
+    """A model that answers otherwise when asked again."""
+    counted: dict[str, int] = {}
+
+    def fickle(body):
+        text = body["messages"][-1]["content"]
+        counted[text] = counted.get(text, 0) + 1
+        return f"<label>{LABELS[counted[text] % 2]}</label>"
+
+    with serving(fickle) as server:
+        result = pl.evaluate(
+            task(), pl.Prompt("s"), classifier=model(server.url), repeats=3, split="validation", workers=1
+        )
+    examples_ = task().split("validation")
+    assert [(one.id, n) for one in examples_ for n in range(3)] == [
+        (r.example.id, r.repeat) for r in result.rows
+    ]
+    assert (len(examples_), 3, 3 * len(examples_)) == (result.examples, result.repeats, len(server.bodies))
+    assert {3} == set(counted.values())
+    right = [sum(row.correct for row in result.rows if row.example == one) for one in examples_]
+    assert {1, 2} == set(right)
+    assert sum(right) / 3 / len(right) == pytest.approx(result.accuracy)
+    assert [0, 1, 2] == list(result.predictions["repeat"])[:3]
+
+
+def test_canonical_examples_are_asked_three_times_and_the_majority_counts():
+    about = task(examples=tuple(replace(e, canonical=e.id == "e001") for e in task().examples))
+    says = iter(["food", "weather", "food"])
+
+    def answer(body):
+        asked = "Sentence 1 " in body["messages"][-1]["content"]
+        return f"<label>{next(says) if asked else 'food'}</label>"
+
+    with serving(answer) as server:
+        result = pl.evaluate(about, pl.Prompt("s"), classifier=model(server.url), workers=1)
+    assert [True, False, True] == [row.correct for row in result.canonical_rows]
+    assert result.canonical.all_correct
+    assert "food" == result.canonical["e001"].label
+    assert result.examples + 3 == len(server.bodies)
+
+
+@pytest.mark.parametrize("name", ["repeats", "canonical"])
+def test_an_example_is_asked_once_at_least(name):
+    with pytest.raises(ValueError, match=f"{name} is 0, expected 1 or more"):
+        pl.evaluate(task(), pl.Prompt("s"), classifier="m", **{name: 0})
+
+
 def test_it_works_where_a_loop_is_already_running():
     """As in a notebook."""
 

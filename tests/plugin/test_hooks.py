@@ -15,6 +15,7 @@ import pytest
 import sklearn.metrics  # noqa: F401
 import vcr  # noqa: F401
 
+from promptlab.cassettes import format as files
 from promptlab.cassettes.format import read_header
 
 from .. import examples
@@ -58,6 +59,12 @@ def lay_out(folder, url=None):
         (folder / name).write_text(text)
     if url:
         connect(folder, url)
+
+
+@pytest.fixture(autouse=True)
+def rough(monkeypatch):
+    """Simulate few pull requests where a session says what its examples can show."""
+    monkeypatch.setattr("promptlab.scoring.power.ROUNDS", (40, 80))
 
 
 @pytest.fixture
@@ -140,7 +147,8 @@ def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
             r"  food +\d\.\d{3} \(0\.\d{3} to .*\) +\d+",
             r"prompt \w{8} on test \(n = \d+\): macro F1 1\.000 .*",
             r"best prompt \w{8} against first \w{8} on test",
-            r"better: on 28 test examples, prompt \w{8} \(new\) is better than \w{8} \(base\) in accuracy; .*",
+            r"better: OK to merge; macro F1 rose by 0\.\d{3} or more",
+            r"  macro F1 0\.\d{3} -> 1\.000 on 28 test examples: \+0\.\d{3}, plausibly .* \(5% risk beyond each end\)",
             r"  [1-9] answers changed between right and wrong: [1-9] fixed, 0 broken",
             r"the critic improved the prompt: macro F1 on test 0\.\d{3} -> 1\.000",
             r"recorded \d{4}-\d\d-\d\d from synthetic at loopback",
@@ -289,9 +297,10 @@ def test_the_number_of_calls_is_told_before_they_are_made(recorded):
     assert int(re.search(r"total, with test +(\d+)", text)[1]) <= most
     calls = len(examples.task().split("validation"))
     assert f"promptlab: topics: evaluate-validation: {calls} calls" in text
-    assert (
-        "test (28 examples) detects a difference of 0.15 with 80% power, if 15% of the answers flip" in text
+    loss = float(
+        re.search(r"test \(28 examples\) shows a loss of (0\.\d\d) in macro F1 with 80% power", text)[1]
     )
+    assert 0.1 < loss < 0.3
     assert "promptlab: profile local, asks large at" in text
 
 
@@ -602,6 +611,51 @@ def test_an_extractor_that_fails_spoils_no_other(recorded):
         """
     )
     recorded.runpytest("test_two.py", "-W", "ignore").assert_outcomes(passed=4)
+
+
+def test_repeats_are_recorded_and_replayed(recorded):
+    """Canonical examples are asked three times live; what was recorded once is read as it is."""
+    recorded.path.joinpath("data.csv").write_text(
+        DATA.replace("text,label", "text,label,canonical")
+        .replace("weather\n", "weather,\n")
+        .replace("food\n", "food,\n")
+        .replace(
+            "e001,Sentence 1 about the food of day 1.,food,",
+            "e001,Sentence 1 about the food of day 1.,food,true",
+        )
+    )
+    recorded.makepyfile(
+        test_topics="""
+        import promptlab as pl
+        from topics import task
+
+        def test_it(lab):
+            found = lab.evaluate(task, pl.Prompt("Better"), split="validation", repeats=2)
+            assert (found.repeats, found.macro_f1) == (2, 1.0)
+            assert len(found.canonical_rows) in (1, 3)
+            assert found.canonical.all_correct
+        """
+    )
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        recorded.runpytest("--live").assert_outcomes(passed=1)
+    count = len(examples.task().split("validation"))
+    assert 2 * count + 3 == len(server.bodies)
+    recorded.runpytest().assert_outcomes(passed=1)
+    # When the recording has one answer about the canonical example
+    path = recorded.path / "cassettes/local/topics/evaluate-validation.jsonl"
+    recording = files.read(path)
+    text = "Sentence 1 about"
+    more = {
+        key for key, call in recording.calls.items() if call.get("repeat") and text in str(call["request"])
+    }
+    assert 2 == len(more)
+    files.write(path, files.without(recording, more))
+    # Then it is judged by that one
+    result = recorded.runpytest()
+    result.assert_outcomes(passed=1)
+    assert f"(n = {count}, each asked 2 times)" in result.stdout.str()
+    assert "canonical: 1 of 1 right" in result.stdout.str()
 
 
 def test_a_classifier_may_be_given_by_its_name(recorded):

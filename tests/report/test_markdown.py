@@ -151,10 +151,11 @@ def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
         shown.index(one)
         for one in (
             "evaluations fail",
-            "worse: on",
+            "worse: do not merge",
             "| macro F1 |",
             "word by word",
             "broken</summary>",
+            "the chance that it is called worse is about 5%",
             "distinct prompts",
         )
     ]
