@@ -53,6 +53,7 @@ class Pair:
     folder: str  # the prompt's, relative to the repository
     against: str  # the base, as people read it
     provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
+    anchor: bool = False  # the base is a fixed release
 
 
 @dataclass
@@ -65,8 +66,10 @@ class _Base:
     unreadable: list[str]
 
 
-def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commit) -> Pair:
-    """Find the base's recorded answers to the examples of an evaluation.
+def pair(
+    task: Task, result: Evaluation, title: str, place: Place, commit: Commit, *, anchor: bool = False
+) -> Pair:
+    """Find the recorded answers of the base, or of a fixed release, to the examples of an evaluation.
 
     Both sides are read and scored by the task as it is now. An example counts as recorded for the base
     if its commit holds the answer, or if the working tree's recording holds it beside its own.
@@ -110,6 +113,7 @@ def pair(task: Task, result: Evaluation, title: str, place: Place, commit: Commi
         folder=commit.inside(place.folder),
         against=f"{commit.name} ({commit.id[:SHORT]})",
         provenance=(old.header, mine.header),
+        anchor=anchor,
     )
 
 

@@ -13,8 +13,11 @@ from promptlab.scoring.weights import CONFIDENCE
 SHOWN = 20  # ids that are named
 LEAST = 0.9  # share of the examples that have to be recorded on both sides
 
+FEWEST = 50  # examples that a release and the working tree have both recorded; with fewer, nothing is said
 
-Verdict = Literal["broken", "worse", "incomplete", "inconclusive", "better", "unchanged", "new"]
+Verdict = Literal[
+    "broken", "worse", "incomplete", "inconclusive", "cannot tell", "better", "unchanged", "new"
+]
 
 
 class Line(NamedTuple):
@@ -68,9 +71,12 @@ class Decision:
 
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
-    """Judge all pairs; what fails the session is in the README."""
+    """Judge all pairs, those with a release by themselves; what fails the session is in the README."""
     whole = {n: (p.base, p.new) for n, p in enumerate(pairs) if p.base and p.new and not _incomplete(p)}
-    comparisons = dict(zip(whole, compare_all(whole.values()), strict=True))
+    comparisons: dict[int, Comparison] = {}
+    for anchor in (False, True):
+        some = [n for n in whole if pairs[n].anchor == anchor]
+        comparisons |= zip(some, compare_all(whole[n] for n in some), strict=True)
     return tuple(_decision(one, comparisons.get(n), strict=strict) for n, one in enumerate(pairs))
 
 
@@ -94,9 +100,14 @@ def compared(pair: Pair, margin: float) -> Comparison:
 def _lines(decision: Decision) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
     if decision.comparison:
-        yield from map(Line, str(decision.comparison).splitlines())
+        head, *rest = str(decision.comparison).splitlines()
+        if pair.anchor and decision.verdict == "inconclusive":  # whether to merge depends on the base
+            head = "inconclusive: no loss since the release is shown"
+        yield from map(Line, (head, *rest))
     else:
         yield Line(f"{decision.verdict}: {_nothing(pair)}")
+    if pair.anchor:
+        yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
     if decision.verdict == "incomplete":
         yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
     if count and not pair.same:
@@ -125,11 +136,16 @@ def _nothing(pair: Pair) -> str:
 
 def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:
     if comparison is None:
-        verdict: Verdict = "unchanged" if pair.same else "incomplete" if pair.known else "new"
-        return Decision(pair, verdict, None, failed=verdict == "incomplete" or (strict and pair.renamed))
-    failed = comparison.verdict in ("worse", "broken") or (strict and not comparison.no_worse)
+        short: Verdict = "cannot tell" if pair.anchor else "incomplete"
+        verdict: Verdict = "unchanged" if pair.same else short if pair.known else "new"
+        renamed = strict and pair.renamed and not pair.anchor
+        return Decision(pair, verdict, None, failed=verdict == "incomplete" or renamed)
+    unproven = strict and not pair.anchor and not comparison.no_worse
+    failed = comparison.verdict in ("worse", "broken") or unproven
     return Decision(pair, comparison.verdict, comparison, failed)
 
 
 def _incomplete(pair: Pair) -> bool:
+    if pair.anchor:
+        return not pair.same and pair.whole.examples - len(pair.alone) < FEWEST
     return not pair.same and len(pair.alone) > (1 - LEAST) * pair.whole.examples + 1e-9

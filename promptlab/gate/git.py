@@ -20,7 +20,7 @@ class Commit:
     """A commit of the repository that holds a folder."""
 
     name: str  # as it was asked for, such as "origin/main"
-    id: str  # where the working tree and `name` diverged, forty hexadecimal digits
+    id: str  # forty hexadecimal digits
     top: Path  # the repository's own folder
     copies: tempfile.TemporaryDirectory[str] = field(repr=False, compare=False)  # what was extracted
 
@@ -59,25 +59,29 @@ class Commit:
         return _git(self.top, *arguments)
 
 
-def commit(folder: Path, name: str) -> Commit:
-    """Find where the working tree of `folder` diverged from `name`; BaseError says what is wrong."""
+def commit(folder: Path, name: str, option: str = "base") -> Commit:
+    """Find a commit; for a base, the one where the working tree of `folder` diverged from it.
+
+    BaseError says what is wrong with the option that names it.
+    """
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     try:
         there = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        diverged = _git(top, "merge-base", there.decode().strip(), "HEAD")
+        if option == "base":
+            there = _git(top, "merge-base", there.decode().strip(), "HEAD")
     except BaseError:
         if shallow:
             raise BaseError(
-                f"--promptlab-base={name}: this clone is shallow and lacks the history: "
+                f"--promptlab-{option}={name}: this clone is shallow and lacks the history: "
                 f"check out with `fetch-depth: 0` (git fetch --unshallow)"
             ) from None
         raise BaseError(
-            f"--promptlab-base={name}: git knows no such commit, or it has no common ancestor with HEAD. "
+            f"--promptlab-{option}={name}: git knows no such commit, or it has no common ancestor with HEAD. "
             f"Expected a branch or a commit such as origin/main; run git fetch to get remote branches"
         ) from None
     copies = tempfile.TemporaryDirectory(prefix="promptlab-base-")
-    return Commit(name, diverged.decode().strip(), top, copies)
+    return Commit(name, there.decode().strip(), top, copies)
 
 
 def author(folder: Path) -> str:

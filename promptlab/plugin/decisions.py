@@ -55,9 +55,9 @@ def report(session: pytest.Session, results: Results, folder: Path) -> tuple[lis
     strict = session.config.getoption("promptlab_strict")
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
     for one in decisions:
-        if one.failed or one.verdict not in ("unchanged", "new"):
+        if one.failed or one.verdict not in ("unchanged", "new", "cannot tell"):
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
-            unsure = one.verdict == "inconclusive" and not one.failed
+            unsure = one.verdict == "inconclusive" and not one.failed and not one.pair.anchor
             failure, warning = one.explanation if one.failed else None, one.brief if unsure else None
             _run(session, nodeid, failure, warning, *_properties(one))
     comment = _write(results, decisions, folder)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LAB = pytest.StashKey["Lab"]()
 RESULTS = pytest.StashKey[Results]()
 BASE = pytest.StashKey[Any]()  # the commit to judge against, or None
+ANCHOR = pytest.StashKey[Any]()  # the release to judge against too, or None
 DECISIONS = pytest.StashKey[tuple[list[str], list[str]]]()  # lines for the summary, annotations for GitHub
 SHARED = pytest.StashKey[str]()  # folder that the workers of pytest-xdist share
 
@@ -44,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options; with a base, find its commit."""
     options.check(config)
     config.stash[RESULTS] = Results()
-    config.stash[BASE] = base = options.base(config)
-    if base:
-        config.add_cleanup(base.close)
+    for option, key in {"base": BASE, "anchor": ANCHOR}.items():
+        config.stash[key] = commit = options.commit(config, option)
+        if commit:
+            config.add_cleanup(commit.close)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -86,6 +88,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         mode=options.mode(pytestconfig),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
         base=pytestconfig.stash[BASE],
+        anchor=pytestconfig.stash[ANCHOR],
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
     pytestconfig.stash[LAB] = Lab(settings, pytestconfig.stash[RESULTS], Console(pytestconfig))

@@ -53,6 +53,7 @@ class Settings:
     mode: recorder.Mode
     pages: Path  # the folder for the HTML reports
     base: Commit | None = None  # whose prompts are judged against
+    anchor: Commit | None = None  # a release whose prompts are judged against too
     shared: Path | None = None  # the folder that the session's processes share; None with one process
 
     @property
@@ -62,12 +63,12 @@ class Settings:
 
 
 class Outcome(NamedTuple):
-    """The result of a piece of work, its sections of the summary, and the pair to be judged."""
+    """The result of a piece of work, its sections of the summary, and the pairs to be judged."""
 
     result: Any
     sections: list[tuple[str, list[str]]]
     ledger: list[str]
-    pair: Pair | None = None
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass
@@ -269,8 +270,12 @@ class Lab:
         outcome = self._outcome(job, task, result, [result.prompt] if result.split == "test" else [], lines)
         if job.place is None or self._settings.base is None:
             return outcome
-        title = f"{job.task}: {job.next_name}"
-        return outcome._replace(pair=base.pair(task, result, title, job.place, self._settings.base))
+        title, place = f"{job.task}: {job.next_name}", job.place
+        pairs = [base.pair(task, result, title, place, self._settings.base)]
+        if anchor := self._settings.anchor:
+            title += f", since {anchor.name}"
+            pairs.append(base.pair(task, result, title, place, anchor, anchor=True))
+        return outcome._replace(pairs=tuple(pairs))
 
     def _outcome(
         self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Prompt], lines: list[str]
@@ -349,7 +354,7 @@ class Lab:
         job.done.append((task, outcome.result))
         self._results.sections += outcome.sections
         self._results.ledger += [line for line in outcome.ledger if line not in self._results.ledger]
-        self._results.pairs += [outcome.pair] if outcome.pair else []
+        self._results.pairs += outcome.pairs
 
     def _failed(self, title: str, error: Exception) -> None:
         failure = decide.failure(title, error, self._settings.root)

@@ -38,6 +38,10 @@ OTHERS: dict[str, dict[str, Any]] = {
         "metavar": "COMMIT",
         "help": "Judge each evaluated prompt folder against its version at this commit, such as origin/main.",
     },
+    "anchor": {
+        "metavar": "COMMIT",
+        "help": "With --promptlab-base, judge against a fixed release too, such as a tag; worse than it fails.",
+    },
     "strict": {
         "action": "store_true",
         "help": "With --promptlab-base, fail unless each prompt is shown to be no worse.",
@@ -89,8 +93,10 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
         raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
-    if config.getoption("promptlab_strict") and config.getoption("promptlab_base") is None:
-        raise pytest.UsageError("--promptlab-strict needs --promptlab-base=COMMIT to judge against")
+    for option, value in (("strict", False), ("anchor", None)):
+        given_alone = config.getoption(dest(option)) != value and config.getoption("promptlab_base") is None
+        if given_alone:
+            raise pytest.UsageError(f"--promptlab-{option} needs --promptlab-base=COMMIT to judge against")
     count = config.getoption("promptlab_live_verify")
     if count is not None and count < 1:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
@@ -131,18 +137,18 @@ def live_profile(config: pytest.Config) -> str:
     return profiles.read(config.rootpath / "pyproject.toml", live=True).name
 
 
-def base(config: pytest.Config) -> Commit | None:
-    """Return the commit to judge against; None where no option names one."""
-    name = config.getoption("promptlab_base")
+def commit(config: pytest.Config, option: str) -> Commit | None:
+    """Return the commit that "base" or "anchor" names; None where it is not given."""
+    name = config.getoption(dest(option))
     if name == "":
-        raise pytest.UsageError("--promptlab-base is empty, expected a commit such as origin/main")
+        raise pytest.UsageError(f"--promptlab-{option} is empty, expected a commit such as origin/main")
     if name is None:
         return None
-    from promptlab.gate.git import BaseError, commit
+    from promptlab.gate import git
 
     try:
-        return commit(config.rootpath, name)
-    except BaseError as error:
+        return git.commit(config.rootpath, name, option)
+    except git.BaseError as error:
         raise pytest.UsageError(str(error)) from None
 
 

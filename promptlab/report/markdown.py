@@ -30,6 +30,7 @@ SIGNS = {
     "worse": "❌",
     "incomplete": "❌",
     "inconclusive": "⚠️",
+    "cannot tell": "➖",
     "better": "✅",
     "unchanged": "➖",
     "new": "➖",

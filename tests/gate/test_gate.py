@@ -561,3 +561,59 @@ def test_the_figures_stand_in_junit(project):
     for name, value in {"verdict": "worse", "metric": "macro_f1", "compared": "154"}.items():
         assert f'<property name="promptlab.{name}" value="{value}" />' in case
     assert '<failure message="worse:' in case
+
+
+# -- a release to judge against too -----------------------------------------------------------------
+
+
+def release(project, kept=None):
+    """Release a prompt as v1, then lose some of its quality on main, as several merges may."""
+    project.propose("better")
+    project.git("commit", "--quiet", "-am", "release")
+    project.forget_canonical()
+    if kept is not None:
+        recording = files.read(project.folder / CASSETTE)
+        files.write(project.folder / CASSETTE, files.without(recording, list(recording.calls)[kept:]))
+        project.git("commit", "--quiet", "--amend", "-am", "release")
+    project.git("tag", "v1")
+    project.propose("main")
+    project.git("commit", "--quiet", "-am", "later")
+    project.forget_canonical()
+
+
+def test_small_losses_do_not_add_up_unseen(project):
+    release(project)
+    assert 0 == project.pull_request("reworded").code
+    done = project.judged("--promptlab-anchor=v1")
+    assert 1 == done.code, done.shown
+    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test, since v1] - worse: do not" in done.shown
+    assert "judged against the release v1 (" in done.shown
+    assert "insincere: evaluate-test: inconclusive: safe to merge" in done.shown
+    assert (
+        "if each of the 2 prompts judged is as good as its base, the chance that one is called worse is about 10%"
+        in done.shown
+    )
+    assert "since v1: **worse**" in done.comment
+
+
+def test_a_release_with_few_common_examples_says_nothing(project):
+    release(project, kept=40)
+    done = project.pull_request("reworded", "--promptlab-anchor=v1", "--promptlab-strict")
+    assert 0 == done.code, done.shown
+    assert re.search(r"since v1: cannot tell: only \d\d examples are recorded both for", done.shown)
+
+
+def test_a_release_is_judged_at_its_own_commit(project):
+    """Not where the branch began: a release may be on a branch of its own."""
+    release(project)
+    project.git("checkout", "--quiet", "v1")
+    project.write("notes.txt", "released")
+    project.commit("stable")
+    project.git("tag", "--force", "v1")
+    project.git("checkout", "--quiet", "main")
+    assert "since v1: worse: do not merge" in project.pull_request("reworded", "--promptlab-anchor=v1").shown
+
+
+def test_a_release_is_judged_beside_a_base_and_has_to_exist(project):
+    assert "--promptlab-anchor needs --promptlab-base=COMMIT" in project.pytest("--promptlab-anchor=v1").shown
+    assert "--promptlab-anchor=v9: git knows no such commit" in project.judged("--promptlab-anchor=v9").shown

@@ -712,6 +712,9 @@ promptlab: prompts of text classifiers:
   --promptlab-base=COMMIT
                         Judge each evaluated prompt folder against its version
                         at this commit, such as origin/main.
+  --promptlab-anchor=COMMIT
+                        With --promptlab-base, judge against a fixed release
+                        too, such as a tag; worse than it fails.
   --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
                         to be no worse.
   --promptlab-prune     Delete the recorded calls that no test in this session
