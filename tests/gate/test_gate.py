@@ -22,9 +22,13 @@ import vcr  # noqa: F401
 import promptlab.plugin.lab  # noqa: F401
 from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
+from promptlab.gate.base import recorded
+from promptlab.models import prompts
+from promptlab.records import Model, Prompt
 
 from ..conftest import ROOT
-from ..server import serving
+from ..examples import task
+from ..server import message, serving
 
 PROMPTS = ROOT / "benchmarks/pull_requests"
 RECORDED = ROOT / "cassettes/local/pull-requests"
@@ -605,11 +609,12 @@ def test_a_release_with_few_common_examples_says_nothing(project):
 
 def test_a_release_is_judged_at_its_own_commit(project):
     """Not where the branch began: a release may be on a branch of its own."""
-    release(project)
-    project.git("checkout", "--quiet", "v1")
-    project.write("notes.txt", "released")
-    project.commit("stable")
-    project.git("tag", "--force", "v1")
+    project.forget_canonical()
+    project.git("checkout", "--quiet", "-b", "stable")
+    project.propose("better")
+    project.git("commit", "--quiet", "-am", "stable")
+    project.forget_canonical()
+    project.git("tag", "v1")
     project.git("checkout", "--quiet", "main")
     assert "since v1: worse: do not merge" in project.pull_request("reworded", "--promptlab-anchor=v1").shown
 
@@ -617,3 +622,18 @@ def test_a_release_is_judged_at_its_own_commit(project):
 def test_a_release_is_judged_beside_a_base_and_has_to_exist(project):
     assert "--promptlab-anchor needs --promptlab-base=COMMIT" in project.pytest("--promptlab-anchor=v1").shown
     assert "--promptlab-anchor=v9: git knows no such commit" in project.judged("--promptlab-anchor=v9").shown
+
+
+def test_all_recorded_answers_to_an_example_are_read():
+    about, prompt, model = task(), Prompt("s"), Model("small")
+    first, other = about.examples[:2]
+    calls = {
+        files.message_key(prompts.request(prompt, first.text, model, repeat)): {
+            "response": {"body": message(f"<label>{label}</label>")}
+        }
+        for repeat, label in enumerate(("weather", "food", "weather"))
+    }
+    found = recorded(about, prompt, model, (first, other), calls)
+    assert {first.id: [(0, "weather"), (1, "food"), (2, "weather")]} == {
+        name: [(row.repeat, row.label) for row in rows] for name, rows in found.items()
+    }

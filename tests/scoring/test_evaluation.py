@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from sklearn import metrics as sklearn
 
 from promptlab.errors import PromptlabError
 from promptlab.records import Example, Prediction, Prompt, Reply
-from promptlab.scoring.evaluation import evaluation_of, predict, score
+from promptlab.scoring.evaluation import answers_of, evaluation_of, predict, score
 
 from ..examples import LABELS, task
 
@@ -120,3 +121,17 @@ def test_f1_is_that_of_the_positive_label():
     with pytest.raises(PromptlabError, match="names no positive label"):
         _ = some_evaluation().f1
     assert LABELS == tuple(one.label for one in some_evaluation().scores.labels)
+
+
+def test_examples_that_share_a_group_are_weighted_together():
+    about = task()
+    examples = [replace(one, group=f"g{n // 4}") for n, one in enumerate(about.examples[:40])]
+    told = [Prediction(one, reply(""), one.label) for one in examples]
+    grouped = evaluation_of(about, "test", Prompt(), told)
+    alone = evaluation_of(
+        about, "test", Prompt(), [replace(r, example=replace(r.example, group=None)) for r in told]
+    )
+    assert {4: 10} == {len(unit): times for unit, times in answers_of(grouped).units}
+    assert {4} == {len(unit) for unit, _ in answers_of(alone, grouped).units}  # groups are those of the last
+    assert 40 == answers_of(alone).n == answers_of(grouped, grouped).n
+    assert grouped.intervals.accuracy.low < alone.intervals.accuracy.low

@@ -183,6 +183,7 @@ def test_copies_in_a_group_count_as_one():
     assert alone.point == pytest.approx(copies.point) == pytest.approx(few.point)
     assert few.error == pytest.approx(copies.error, rel=0.12)
     assert copies.error > 1.8 * alone.error
+    assert copies.error > 1.02 * few.error  # groups differ more than examples do
 
 
 def test_a_group_may_hold_several_labels_and_a_label_one_group():
