@@ -4,7 +4,7 @@ The statistics are in weights.py; here they meet evaluations and words.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -18,9 +18,7 @@ from promptlab.scoring.evaluation import MARGIN, Evaluation, answers_of, by_exam
 from promptlab.scoring.power import POWER
 from promptlab.scoring.weights import CONFIDENCE, Difference, Verdict, difference
 
-CLEAR = (
-    0.8  # two-sided confidence that a difference is none; below, nothing is said of how many examples show it
-)
+CLEAR = 0.8  # confidence that there is a difference; below, nothing is said of how many examples show it
 SHOWN = 5  # ids that a sentence names
 
 
@@ -64,8 +62,8 @@ class Comparison:
         """What follows from the answers.
 
         "unchanged": both prompts ask exactly the same, so there is nothing to judge. "broken": a canonical
-        example that the base has right is wrong. Else it depends on where zero lies: outside the bounds on one
-        side ("better", "worse") or within ("inconclusive").
+        example that the base has right is wrong. Else it depends on where zero lies: outside the bounds on
+        one side ("better", "worse") or within ("inconclusive").
         """
         if self.difference is None:
             return "unchanged"
@@ -181,9 +179,9 @@ def compare_all(
 ) -> tuple[Comparison, ...]:
     """Judge several new prompts, each against its base, with one chance in all of a false "better".
 
-    Of those whose requests changed, the clearest gain has to hold with a confidence of 1 - (1 - confidence) / m,
-    the next with m - 1, and so on; after the first that does not, none counts as better (Holm, Scandinavian Journal
-    of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by itself: a guard must not tire
+    Of those whose requests changed, the clearest gain has to hold with a confidence of
+    1 - (1 - confidence) / m, the next with m - 1, and so on; after the first that does not, none counts as
+    better (Holm, Scandinavian Journal of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by itself: a guard must not tire
     because it has much to guard.
 
     Returns:
@@ -206,25 +204,21 @@ def _advice(one: Comparison) -> str:
     if one.verdict == "broken":
         ids = one.canonical_broken
         named = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
-        return f"do not merge; {len(ids)} canonical {_plural(ids, 'example')} that the base has right came out wrong: {named}"
+        noun = "example" if len(ids) == 1 else "examples"
+        return f"do not merge; {len(ids)} canonical {noun} that the base has right came out wrong: {named}"
     if one.verdict == "better":
         return f"OK to merge; {name} rose by {found.low:.3f} or more"
     if one.verdict == "worse":
         return f"do not merge; {name} fell by {-found.high:.3f} or more"
     more = ""
     if one.needed:
-        few, many = (
-            f"{round(n, 2 - len(str(n))):,}" for n in one.needed
-        )  # more digits would look like knowledge
+        # Two digits: more would look like knowledge.
+        few, many = (f"{round(n, 2 - len(str(n))):,}" for n in one.needed)
         more = f"; about {few} to {many} examples would"
     told = f"{one.new.examples} {one.new.split} examples cannot tell whether {name} rose or fell{more}"
     if one.no_worse:
         return f"safe to merge, since {name} did not fall by {one.margin:g} or more, but {told}"
     return f"do not merge it as an improvement; {told}"
-
-
-def _plural(some: Sequence[str], noun: str) -> str:
-    return noun if len(some) == 1 else f"{noun}s"
 
 
 def _lines(one: Comparison) -> Iterator[str]:
@@ -251,8 +245,8 @@ def detectable(
 ) -> float | None:
     """Return the smallest loss of the primary metric that a split can show; no call is made.
 
-    Pull requests are simulated on the split's own labels and groups and judged as real ones are: a base that is
-    right about 80% of each label, and a new prompt that breaks more than it fixes. Where the labels have few
+    Pull requests are simulated on the split's own labels and groups and judged as real ones are: a base that
+    is right about 80% of each label, and a new prompt that breaks more than it fixes. Where the labels have few
     examples, or examples share a group, only larger losses can be shown.
 
     Args:

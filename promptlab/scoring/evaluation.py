@@ -234,7 +234,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row per example and repeat: id, text, gold, label (None: none), missing, correct, reply, repeat."""
+        """A row per answer: id, text, gold, label (None: no label), missing, correct, reply, repeat."""
         import pandas
 
         return pandas.DataFrame(
@@ -319,7 +319,7 @@ def by_example(rows: Iterable[Prediction]) -> dict[str, tuple[Prediction, ...]]:
 
 
 def majority(rows: Sequence[Prediction]) -> Prediction:
-    """Return the first prediction that is right, if more than half of them are, else the first that is not."""
+    """Return the first prediction that is right, if more than half of them are, else the first wrong one."""
     right = 2 * sum(row.correct for row in rows) > len(rows)
     return next(row for row in rows if row.correct == right)
 

@@ -1,8 +1,8 @@
 """How far a figure may be off by chance: it is computed again from examples with random weights.
 
 Each example, or each group of examples, gets a random weight, together with all answers to it. A figure of
-the weighted examples is drawn 2,000 times, and what the draws span is its interval: Rubin's Bayesian bootstrap
-(Annals of Statistics 9, 1981, 130-134) within each label. Few examples need three things more:
+the weighted examples is drawn 2,000 times, and what the draws span is its interval: Rubin's Bayesian
+bootstrap (Annals of Statistics 9, 1981, 130-134) within each label. Few examples need three things more:
 
 - Pseudo-examples, which say that what has not been seen may occur: both prompts right, one right, the other
   right, none right (Agresti and Min, Statistics in Medicine 24, 2005, 729-740, add half a pair of each). They
