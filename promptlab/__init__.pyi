@@ -21,6 +21,7 @@ from promptlab.labels.extract import last_line as last_line
 from promptlab.labels.extract import phrase as phrase
 from promptlab.labels.extract import tagged as tagged
 from promptlab.models.prompts import load_prompt as load_prompt
+from promptlab.models.prompts import request as request
 from promptlab.models.prompts import save_prompt as save_prompt
 from promptlab.optimizer.history import Iteration as Iteration
 from promptlab.optimizer.history import Run as Run
@@ -29,6 +30,7 @@ from promptlab.optimizer.loop import evaluate_async as evaluate_async
 from promptlab.optimizer.loop import optimize as optimize
 from promptlab.optimizer.loop import optimize_async as optimize_async
 from promptlab.optimizer.loop import steps as steps
+from promptlab.records import Demonstration as Demonstration
 from promptlab.records import Example as Example
 from promptlab.records import Model as Model
 from promptlab.records import Prediction as Prediction

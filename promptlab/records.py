@@ -6,6 +6,7 @@ Nothing here computes a metric, reads a file or knows the API.
 from __future__ import annotations
 
 import hashlib
+import json
 import operator
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
@@ -54,24 +55,46 @@ class Example:
     source: Source | None = field(default=None, compare=False)
 
 
+class Demonstration(NamedTuple):
+    """A text and the reply that the model should have given to it."""
+
+    text: str
+    reply: str
+
+
 @dataclass(frozen=True)
 class Prompt:
-    """The text around an example: system prompt, user turn before and after it, start of the reply."""
+    """The text around an example: system prompt, user turn before and after it, start of the reply.
+
+    `demonstrations` are shown before the example, each as a user turn, with the same prefix and suffix, and
+    the assistant's turn; their order matters.
+    """
 
     system: str = ""
     prefix: str = ""
     suffix: str = ""
     reply_prefix: str = ""
+    demonstrations: tuple[Demonstration, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "demonstrations", tuple(Demonstration(*one) for one in self.demonstrations))
 
     @cached_property
     def id(self) -> str:
         """Eight hexadecimal digits that identify the prompt in tables."""
         parts = "\0".join((self.system, self.prefix, self.suffix, self.reply_prefix))
+        if self.demonstrations:
+            parts += "\0" + json.dumps(self.demonstrations)
         return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=4).hexdigest()
 
     def __len__(self) -> int:
-        """Count the characters of all parts."""
-        return len(self.system) + len(self.prefix) + len(self.suffix) + len(self.reply_prefix)
+        """Count the characters of all parts, demonstrations included."""
+        parts = (self.system, self.prefix, self.suffix, self.reply_prefix)
+        return sum(map(len, parts)) + sum(len(text) + len(reply) for text, reply in self.demonstrations)
+
+    def __bool__(self) -> bool:
+        """An empty prompt is a prompt: the model gets the text alone."""
+        return True
 
 
 @dataclass(frozen=True)

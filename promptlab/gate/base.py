@@ -135,7 +135,7 @@ def recorded(
     found: dict[str, tuple[Prediction, ...]] = {}
     for example in examples:
         for repeat in itertools.count():
-            entry = calls.get(files.message_key(prompts.request(prompt, example.text, model, repeat)))
+            entry = calls.get(files.message_key(prompts.build(prompt, example.text, model, repeat)))
             if entry is None:
                 break
             reply = reply_in(entry["response"]["body"])

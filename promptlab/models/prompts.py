@@ -1,22 +1,47 @@
 """A prompt and a text become a request; a prompt is read from its folder and written to it."""
 
-from dataclasses import fields
+import json
 from pathlib import Path
+from typing import Any
 
 from promptlab.data.task import Task
-from promptlab.errors import DataError
+from promptlab.errors import DataError, shorten
 from promptlab.labels.extract import LABEL
-from promptlab.records import Model, Prompt, Request
+from promptlab.models.messages_api import arguments
+from promptlab.records import Demonstration, Model, Prompt, Request
 
-PARTS = tuple(part.name for part in fields(Prompt))
+PARTS = ("system", "prefix", "suffix", "reply_prefix")
+DEMONSTRATIONS = "demonstrations.jsonl"
 
 
-def request(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:
+def request(prompt: Prompt | str | Path, text: str, model: Model | str) -> dict[str, Any]:
+    """Return the arguments of the SDK's `messages.create` that ask `model` about `text`, as the tests do.
+
+    Args:
+        prompt: the prompt, or its folder.
+        text: as `Example.text`: of a task with several text columns, the filled-in template.
+        model: the model with the settings it was tested with, or its name; its `base_url` is the client's.
+
+    Raises:
+        ModelError: the prompt has a reply prefix, which the model does not take.
+    """
+    return arguments(build(prompt_of(prompt), text, model_of(model)))
+
+
+def build(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:
     """Build the call that asks `model` about `text`; it depends on nothing else."""
-    turns = [("user", prompt.prefix + text + prompt.suffix)]
+    turns = []
+    for shown, reply in prompt.demonstrations:
+        turns += [("user", prompt.prefix + shown + prompt.suffix), ("assistant", reply)]
+    turns.append(("user", prompt.prefix + text + prompt.suffix))
     if prompt.reply_prefix:
         turns.append(("assistant", prompt.reply_prefix))
     return Request(model=model, system=prompt.system, messages=tuple(turns), repeat=repeat)
+
+
+def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
+    """Return a model; one given by its name has the API's default settings."""
+    return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
 def first(task: Task) -> Prompt:
@@ -46,17 +71,18 @@ def prompt_of(prompt: Prompt | str | Path) -> Prompt:
 
 
 def load_prompt(folder: str | Path) -> Prompt:
-    """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md.
+    """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md, demonstrations.jsonl.
 
-    A file that is missing is an empty part. Every byte is kept, line ends included.
+    A file that is missing is an empty part, but there has to be one: an empty system.md alone is the empty
+    prompt. Every byte is kept, line ends included. A demonstration is a line {"text": ..., "reply": ...}.
 
     Raises:
-        DataError: for a missing folder, no part at all, an unexpected .md file, or bytes that are
-            not UTF-8.
+        DataError: for a missing folder, no part at all, an unexpected .md or .jsonl file, bytes that are
+            not UTF-8, or a line that is no demonstration.
     """
     folder = Path(folder)
-    found = sorted(path.name for path in folder.glob("*.md"))
-    expected = [f"{part}.md" for part in PARTS]
+    found = sorted(path.name for path in folder.glob("*") if path.suffix in (".md", ".jsonl"))
+    expected = [*(f"{part}.md" for part in PARTS), DEMONSTRATIONS]
     if not found:
         where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
         why = "holds no prompt" if folder.is_dir() else "no such folder"
@@ -64,7 +90,8 @@ def load_prompt(folder: str | Path) -> Prompt:
     for name in found:
         if name not in expected:
             raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")
-    return Prompt(**{part: _read(folder / f"{part}.md") for part in PARTS})
+    texts = {part: _read(folder / f"{part}.md") for part in PARTS}
+    return Prompt(**texts, demonstrations=_demonstrations(folder / DEMONSTRATIONS))
 
 
 def _read(path: Path) -> str:
@@ -76,14 +103,40 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def save_prompt(prompt: Prompt, folder: str | Path) -> None:
-    """Write a prompt into its folder, byte by byte as `load_prompt` reads it.
+def _demonstrations(path: Path) -> tuple[Demonstration, ...]:
+    found = []
+    for number, line in enumerate(_read(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(Demonstration(**json.loads(line)))
+            whole = all(isinstance(value, str) and value.strip() for value in found[-1])
+        except (ValueError, TypeError):
+            whole = False
+        if not whole:
+            raise DataError(
+                f'{path}, line {number}: expected {{"text": ..., "reply": ...}}, got {shorten(line)}'
+            )
+    return tuple(found)
 
-    The file of an empty part is left out, or emptied where it exists.
+
+def save_prompt(prompt: Prompt, folder: str | Path) -> None:
+    """Write a prompt into its folder, as `load_prompt` reads it.
+
+    The file of an empty part is left out, or emptied where it exists; that of an empty prompt is system.md.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        path, text = folder / f"{part}.md", getattr(prompt, part)
-        if text or path.exists():
+    texts = files_of(prompt)
+    nothing = not texts and not any(folder.glob("*.md"))
+    for name in (*(f"{part}.md" for part in PARTS), DEMONSTRATIONS):
+        path, text = folder / name, texts.get(name, "")
+        if text or path.exists() or (nothing and name == "system.md"):
             path.write_bytes(text.encode())
+
+
+def files_of(prompt: Prompt) -> dict[str, str]:
+    """Return the text of each file of a prompt's folder, by its name; those of empty parts are left out."""
+    lines = [json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in prompt.demonstrations]
+    texts = {f"{part}.md": getattr(prompt, part) for part in PARTS} | {DEMONSTRATIONS: "".join(lines)}
+    return {name: text for name, text in texts.items() if text}

@@ -14,6 +14,7 @@ from promptlab.data.task import Task
 from promptlab.errors import RewriteError
 from promptlab.models import prompts
 from promptlab.models.client import WORKERS, Client
+from promptlab.models.prompts import model_of
 from promptlab.optimizer.critic import context, criticize, rewrite
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.records import Example, Model, Prompt
@@ -153,17 +154,11 @@ async def _forward(
     where = f"task {task.name!r}, {step}, example"
     asked = [(example, repeat) for example in examples for repeat in range(repeats)]
     replies = await client.ask_all(
-        (prompts.request(prompt, one.text, classifier, repeat), f"{where} {one.id!r}")
-        for one, repeat in asked
+        (prompts.build(prompt, one.text, classifier, repeat), f"{where} {one.id!r}") for one, repeat in asked
     )
     pairs = zip(asked, replies, strict=True)
     rows = [predict(task, one, reply, prompt.reply_prefix, repeat) for (one, repeat), reply in pairs]
     return evaluation_of(task, split, prompt, rows, classifier)
-
-
-def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
-    """Return a model; one given by its name has the API's default settings."""
-    return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
 
 
 def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:

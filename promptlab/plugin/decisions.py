@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from promptlab.gate.decide import Decision, decide, false_alarm
+from promptlab.models.prompts import files_of
 from promptlab.plugin.results import Results
 from promptlab.report import markdown
 
@@ -120,11 +121,11 @@ def _annotations(one: Decision) -> Iterator[str]:
         return
     kind = "error" if one.failed else {"better": "notice"}.get(one.verdict, "warning")
     text = _escaped(one.explanation)
-    old, new = one.comparison.base.prompt, one.comparison.new.prompt
-    for part in ("system", "prefix", "suffix", "reply_prefix"):
-        before, after = getattr(old, part), getattr(new, part)
+    old, new = (files_of(side.prompt) for side in (one.comparison.base, one.comparison.new))
+    for name in old | new:
+        before, after = old.get(name, ""), new.get(name, "")
         if before != after:
-            file = _escaped(f"{one.pair.folder}/{part}.md", ":,")
+            file = _escaped(f"{one.pair.folder}/{name}", ":,")
             title = _escaped(f"{one.pair.title}: {one.verdict}", ":,")
             same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
             line = 1 + sum(a == "\n" for a, _ in same)

@@ -29,9 +29,10 @@ from promptlab.models import prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import url_of
 from promptlab.models.profiles import ROLES, Profile
+from promptlab.models.prompts import model_of
 from promptlab.optimizer import loop
 from promptlab.optimizer.history import Iteration, Run
-from promptlab.optimizer.loop import model_of, synchronous
+from promptlab.optimizer.loop import synchronous
 from promptlab.plugin import sharing
 from promptlab.plugin.console import Console
 from promptlab.plugin.results import Results
@@ -448,7 +449,7 @@ class Lab:
 
 
 def _requests(prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int) -> list[Request]:
-    return [prompts.request(prompt, one.text, model, repeat) for one in examples for repeat in range(repeats)]
+    return [prompts.build(prompt, one.text, model, repeat) for one in examples for repeat in range(repeats)]
 
 
 def current_test() -> str:

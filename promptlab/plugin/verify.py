@@ -21,7 +21,7 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterato
     """Yield the classifier's answers of a run or an evaluation, each with the key of its request."""
     for result in [outcome] if isinstance(outcome, Evaluation) else outcome.evaluations:
         for row in (*result.rows, *result.canonical_rows):
-            request = prompts.request(result.prompt, row.example.text, classifier, row.repeat)
+            request = prompts.build(result.prompt, row.example.text, classifier, row.repeat)
             yield message_key(request), (task, result.prompt, request, row)
 
 

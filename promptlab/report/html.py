@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptlab.models.prompts import files_of
 from promptlab.optimizer.history import Run
 from promptlab.report.terminal import conclusion
 from promptlab.scoring.evaluation import Evaluation
@@ -45,8 +46,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(diff=diff, conclusion=conclusion)
-    environment.globals["parts"] = ("system", "prefix", "suffix", "reply_prefix")
+    environment.filters.update(diff=diff, conclusion=conclusion, files=files_of)
     return environment
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
-from promptlab.models.prompts import PARTS
+from promptlab.models.prompts import files_of
 from promptlab.report.html import diff
 from promptlab.report.terminal import provenance
 from promptlab.scoring.comparison import Flip
@@ -170,14 +170,12 @@ def _words(one: Decision) -> str:
     """Return the prompt's difference word by word, folded open; nothing where it is the same."""
     if one.comparison is None or one.comparison.base.prompt == one.comparison.new.prompt:
         return ""
-    old, new = one.comparison.base.prompt, one.comparison.new.prompt
-    parts = [name for name in PARTS if getattr(old, name) != getattr(new, name)]
-    shown = "\n".join(
-        f"<b>{name}.md</b>\n{_marked(getattr(old, name), getattr(new, name))}" for name in parts
-    )
-    if _size(shown) > PART:
-        return f"\nThe prompt differs in {', '.join(f'{name}.md' for name in parts)}; the diff is too long to show here.\n"
-    return f"\n<details open><summary>Prompt diff, word by word</summary>\n\n<pre>\n{shown}\n</pre>\n\n</details>\n"
+    old, new = (files_of(side.prompt) for side in (one.comparison.base, one.comparison.new))
+    changed = [name for name in old | new if old.get(name) != new.get(name)]
+    text = "\n".join(f"<b>{name}</b>\n{_marked(old.get(name, ''), new.get(name, ''))}" for name in changed)
+    if _size(text) > PART:
+        return f"\nThe prompt differs in {', '.join(changed)}; the diff is too long to show here.\n"
+    return f"\n<details open><summary>Prompt diff, word by word</summary>\n\n<pre>\n{text}\n</pre>\n\n</details>\n"
 
 
 def _marked(old: str, new: str) -> str:

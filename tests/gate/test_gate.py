@@ -628,7 +628,7 @@ def test_all_recorded_answers_to_an_example_are_read():
     about, prompt, model = task(), Prompt("s"), Model("small")
     first, other = about.examples[:2]
     calls = {
-        files.message_key(prompts.request(prompt, first.text, model, repeat)): {
+        files.message_key(prompts.build(prompt, first.text, model, repeat)): {
             "response": {"body": message(f"<label>{label}</label>")}
         }
         for repeat, label in enumerate(("weather", "food", "weather"))

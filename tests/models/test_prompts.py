@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import promptlab as pl
 from promptlab.errors import DataError
 from promptlab.labels.extract import tagged
-from promptlab.models.prompts import PARTS, first, load_prompt, request, save_prompt
+from promptlab.models import messages_api
+from promptlab.models.prompts import PARTS, build, first, load_prompt, request, save_prompt
 from promptlab.records import Model, Prompt
 
+from ..conftest import ROOT
 from ..examples import task
 
 parts = st.text(st.characters(codec="utf-8"))
-prompts = st.builds(Prompt, parts, parts, parts, parts)
+demonstrations = st.lists(st.tuples(*[parts.filter(str.strip)] * 2), max_size=3)
+prompts = st.builds(Prompt, parts, parts, parts, parts, demonstrations)
 
 
 @given(prompts.filter(len))
@@ -80,10 +84,72 @@ def test_the_first_prompt_needs_to_know_the_answer_format():
 
 @given(prompts, st.text())
 def test_the_text_stands_between_prefix_and_suffix(prompt, text):
-    turns = request(prompt, text, Model("any")).messages
-    assert ("user", prompt.prefix + text + prompt.suffix) == turns[0]
-    assert ([("assistant", prompt.reply_prefix)] if prompt.reply_prefix else []) == list(turns[1:])
+    turns = build(prompt, text, Model("any")).messages
+    before = 2 * len(prompt.demonstrations)
+    assert ("user", prompt.prefix + text + prompt.suffix) == turns[before]
+    assert ([("assistant", prompt.reply_prefix)] if prompt.reply_prefix else []) == list(turns[before + 1 :])
 
 
 def test_tagged_states_its_format():
     assert "<verdict>LABEL</verdict>" == tagged("verdict").answer_format
+
+
+SHOWN = (
+    pl.Demonstration("Hail?", "<label>weather</label>"),
+    pl.Demonstration("Rice?", "<label>food</label>"),
+)
+
+
+def test_demonstrations_are_turns_before_the_text():
+    asked = build(Prompt("system", "<", ">", demonstrations=SHOWN), "Rain?", Model("any"))
+    assert (
+        ("user", "<Hail?>"), ("assistant", "<label>weather</label>"),
+        ("user", "<Rice?>"), ("assistant", "<label>food</label>"), ("user", "<Rain?>"),
+    ) == asked.messages  # fmt: skip
+
+
+def test_ids_of_prompts_without_demonstrations_are_what_they_were():
+    assert Prompt("x").id == Prompt("x", demonstrations=()).id
+    assert 4 == len({Prompt("x", demonstrations=some).id for some in ((), SHOWN, SHOWN[::-1], SHOWN[:1])})
+
+
+def test_the_id_of_a_prompt_is_this_hash():
+    """Recordings, ledgers and reports name prompts by it."""
+    assert "9c44d769" == load_prompt(ROOT / "benchmarks/insincere/one-line").id
+
+
+def test_the_length_counts_demonstrations():
+    assert 1 + sum(len(text) + len(reply) for text, reply in SHOWN) == len(Prompt("x", demonstrations=SHOWN))
+
+
+def test_a_line_that_is_no_demonstration_is_named(tmp_path):
+    path = tmp_path / "demonstrations.jsonl"
+    for line in (
+        '{"text": "Hail?"}',
+        '["Hail?", "weather"]',
+        '{"text": "", "reply": "x"}',
+        '{"text": 1, "reply": "x"}',
+        "{",
+    ):
+        path.write_text(f'{{"text": "Rice?", "reply": "food"}}\n{line}\n')
+        with pytest.raises(
+            DataError,
+            match=r'demonstrations\.jsonl, line 2: expected \{"text": \.\.\., "reply": \.\.\.\}, got ',
+        ):
+            load_prompt(tmp_path)
+    (tmp_path / "examples.jsonl").write_text("{}")
+    with pytest.raises(DataError, match=r"examples\.jsonl: not a part of a prompt"):
+        load_prompt(tmp_path)
+
+
+def test_an_empty_prompt_is_a_prompt(tmp_path):
+    save_prompt(Prompt(), tmp_path)
+    assert Prompt() == load_prompt(tmp_path)
+    assert bool(Prompt())
+    assert (("user", "Rain?"),) == build(load_prompt(tmp_path), "Rain?", Model("any")).messages
+
+
+def test_production_asks_with_the_arguments_of_the_tests():
+    prompt = Prompt("system", "<", ">", demonstrations=SHOWN)
+    expected = messages_api.arguments(build(prompt, "Rain?", Model("any", max_tokens=1024)))
+    assert expected == request(prompt, "Rain?", "any")
