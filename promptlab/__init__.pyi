@@ -1,6 +1,7 @@
 """The public names, and where they live."""
 
 from promptlab.data.readers import from_dataframe as from_dataframe
+from promptlab.data.readers import from_dicts as from_dicts
 from promptlab.data.readers import read_csv as read_csv
 from promptlab.data.readers import read_jsonl as read_jsonl
 from promptlab.data.readers import read_parquet as read_parquet
@@ -13,6 +14,7 @@ from promptlab.errors import ModelError as ModelError
 from promptlab.errors import NetworkBlocked as NetworkBlocked
 from promptlab.errors import PromptlabError as PromptlabError
 from promptlab.errors import RewriteError as RewriteError
+from promptlab.errors import ScorerError as ScorerError
 from promptlab.labels.checks import check_extractor as check_extractor
 from promptlab.labels.extract import choice as choice
 from promptlab.labels.extract import first_of as first_of
@@ -35,6 +37,7 @@ from promptlab.records import Example as Example
 from promptlab.records import Model as Model
 from promptlab.records import Prediction as Prediction
 from promptlab.records import Prompt as Prompt
+from promptlab.records import Unreadable as Unreadable
 from promptlab.scoring.comparison import Comparison as Comparison
 from promptlab.scoring.comparison import compare as compare
 from promptlab.scoring.comparison import compare_all as compare_all

@@ -10,7 +10,9 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="promptlab", description="pytest for prompts")
-    cassettes = parser.add_subparsers(required=True).add_parser("cassettes", help="recorded calls")
+    first = parser.add_subparsers(required=True)
+    _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))
+    cassettes = first.add_parser("cassettes", help="recorded calls")
     commands = cassettes.add_subparsers(required=True)
 
     for name, run, what in (
@@ -42,6 +44,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PromptlabError as error:
         sys.stderr.write(f"promptlab: {error}\n")
         return 1
+
+
+def _add_split(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE")
+    for column, many in (
+        ("text", "+"),
+        ("label", "+"),
+        ("id", None),
+        ("canonical", None),
+        ("group", "+"),
+        ("split", None),
+    ):
+        command.add_argument(
+            f"--{column}", nargs=many, metavar="COLUMN", help=f"the column of that name, by default {column}"
+        )
+    command.add_argument("--graded", action="store_true", help="the label is no class: split by hash alone")
+    command.add_argument(
+        "--shares", nargs=3, type=float, default=None, metavar="SHARE", help="of train, validation and test"
+    )
+    command.add_argument("--seed", type=int, default=0, help="as Task(split_seed=...)")
+    command.set_defaults(run=_split)
+
+
+def _split(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.data.freeze import freeze
+    from promptlab.data.splits import SHARES
+
+    columns = {name: getattr(known, name) for name in ("text", "label", "id", "canonical", "group", "split")}
+    given = {
+        name: one[0] if isinstance(one, list) and len(one) == 1 else one
+        for name, one in columns.items()
+        if one
+    }
+    counts = freeze(known.file, given, graded=known.graded, shares=known.shares or SHARES, seed=known.seed)  # type: ignore[arg-type]
+    for split, of in counts.items():
+        sys.stdout.write(
+            f"{split}: {sum(of.values())} ({', '.join(f'{n} {label}' for label, n in of.items())})\n"
+        )
+    return 0
 
 
 def _files(known: argparse.Namespace) -> list[Path]:

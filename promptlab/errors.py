@@ -20,7 +20,11 @@ class PromptlabError(Exception):
 
 
 class ExtractorError(PromptlabError):
-    """An extractor raised, or returned neither text nor None."""
+    """An extractor raised, or returned what is no label, nor None."""
+
+
+class ScorerError(ExtractorError):
+    """The `score` of a graded task raised, or returned no number from 0 to 1."""
 
 
 class DataError(PromptlabError):

@@ -15,13 +15,28 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from promptlab.errors import shorten
 
-#: Why a prediction has no label.
-Missing = Literal["absent", "contradictory", "outside the set", "refused", "truncated", "empty"]
-REASONS: tuple[Missing, ...] = get_args(Missing)
+#: Why a prediction has no label; an extractor may give reasons of its own, see `Unreadable`.
+REASONS = ("absent", "contradictory", "outside the set", "refused", "truncated", "empty")
 
-#: The figures by which prompts can be chosen and judged.
-Metric = Literal["macro_f1", "accuracy", "f1"]
+#: The figures by which prompts can be chosen and judged; "score" is that of graded tasks.
+Metric = Literal["macro_f1", "accuracy", "f1", "score"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+
+#: What an example should give: a label, or of several columns each one's value.
+Label = str | Mapping[str, str]
+
+
+def metric_name(metric: Metric, positive: str | None = None) -> str:
+    """Return the display name of a metric."""
+    names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {positive}", "score": "mean score"}
+    return names[metric]
+
+
+def shown(label: object) -> str:
+    """Write a label on one line, for people; of a mapping, its names and values."""
+    if isinstance(label, Mapping):
+        return ", ".join(f"{name}: {value}" for name, value in label.items())
+    return label if isinstance(label, str) else repr(label)
 
 
 class Source(NamedTuple):
@@ -40,19 +55,26 @@ class Example:
 
     Attributes:
         id: unique in its task; a hash of the text unless the data names one.
+        label: what the classifier should answer; of a graded task it may be a mapping.
         note: why the label holds, for the critic; "" when nobody wrote one.
         canonical: one that no prompt may get wrong; always in the train split.
         group: examples of one group go into the same split; None is a group of one.
+        split: "train", "validation" or "test"; None leaves it to the task.
+        disputed: its label is in doubt: the critic never sees it, and figures are given without it too.
         source: where it was read from, for error messages; not part of its identity.
+        overlay: the file of corrections that its data were read with; not part of its identity.
     """
 
     id: str
     text: str
-    label: str
+    label: Label
     note: str = ""
     canonical: bool = False
     group: str | None = None
+    split: str | None = None
+    disputed: bool = False
     source: Source | None = field(default=None, compare=False)
+    overlay: str | None = field(default=None, compare=False)
 
 
 class Demonstration(NamedTuple):
@@ -152,33 +174,46 @@ class Reply:
     output_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What an extractor returns for a reply that it cannot read, and why, in a few words."""
+
+    why: str
+
+
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The classifier's answer about one example; `missing` says why `label` is None."""
+    """The classifier's answer about one example.
+
+    Attributes:
+        label: what the extractor read; None where there is none. Of a graded task it need not be a string.
+        missing: why there is no label: one of REASONS, or the extractor's own words.
+        repeat: which of several answers to the same request it is.
+        score: 0 to 1; of a classification task, whether the label is right. Without a label it is 0.
+    """
 
     example: Example
     reply: Reply
-    label: str | None
-    missing: Missing | None = None
-    repeat: int = 0  # which of several answers to the same request it is
+    label: Any
+    missing: str | None = None
+    repeat: int = 0
+    score: float = 0.0
 
     @property
     def correct(self) -> bool:
-        """Whether the label is the example's; a missing label never is."""
-        return self.label == self.example.label
+        """Whether nothing is wrong: the score is 1."""
+        return self.score == 1
 
     def __repr__(self) -> str:
         """Show the prediction on one line, for a failed assertion."""
         said = shorten(self.reply.text, 200).replace("##[", "## [")
         text = shorten(self.example.text, 200).replace("##[", "## [")
-        return (
-            f"<Prediction {self.example.id}: {self.example.label}, answered {self.answer}; {text} -> {said}>"
-        )
+        return f"<Prediction {self.example.id}: {shown(self.example.label)}, answered {self.answer}; {text} -> {said}>"
 
     @property
     def answer(self) -> str:
         """The label, or why there is none, in brackets."""
-        return self.label or f"({self.missing})"
+        return f"({self.missing})" if self.missing else shown(self.label)
 
 
 @dataclass(frozen=True, slots=True)

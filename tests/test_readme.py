@@ -3,13 +3,17 @@ from __future__ import annotations
 import re
 import textwrap
 
+import anthropic
+
+import promptlab as pl
+
 from . import examples
 from .conftest import ROOT
 from .examples import connect
 from .server import serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLE, PRODUCTION, GRADED, LOOP = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_it_opens_with_the_two_commands():
@@ -22,26 +26,50 @@ def test_the_loop_is_quoted_to_the_letter():
     source = (ROOT / "promptlab/optimizer/loop.py").read_text(encoding="utf-8")
     start = source.index("        for number in range(1")
     end = source.index("        # The test split is read here")
-    assert textwrap.dedent(source[start:end]).strip() == BLOCKS[1].strip()
+    assert textwrap.dedent(source[start:end]).strip() == LOOP.strip()
 
 
 def test_the_loop_fits_on_a_screen():
-    assert len(BLOCKS[1].splitlines()) <= 40
+    assert len(LOOP.splitlines()) <= 40
 
 
 def test_the_example_runs_as_it_stands(pytester):
     pytester.makefile(
         ".csv", topics="text,label\n" + "".join(f"{e.text},{e.label}\n" for e in examples.examples())
     )
-    pytester.makepyfile(test_topics=BLOCKS[0])
+    pytester.makepyfile(test_topics=EXAMPLE)
     with serving(examples.answer) as server:
         connect(pytester.path, server.url)
         pytester.runpytest_subprocess("--live").assert_outcomes(passed=1)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+def test_production_asks_and_reads_as_the_tests_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pl.save_prompt(pl.Prompt("Better", "<", ">", demonstrations=[("Hail?", "x")]), "prompt")
+    task, model = examples.task(), "claude-haiku-5-5"
+    example = task.split("test")[0]
+    with serving(examples.answer) as server, anthropic.Anthropic(base_url=server.url, api_key="x") as client:
+        known = {"client": client, "pl": pl, "task": task, "text": example.text}
+        exec(PRODUCTION, known)
+        pl.evaluate(task, "prompt", classifier=pl.Model(model, base_url=server.url))
+    assert (example.label, None) == (known["label"], known["missing"])
+    assert 2 == server.bodies.count(server.bodies[0])
+
+
+def test_the_graded_task_can_be_made_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text(
+        "text,name,date\n" + "".join(f"text {n},n{n},d{n}\n" for n in range(20))
+    )
+    known = {"pl": pl, "read_fields": str.split}
+    exec(GRADED, known)
+    one = known["task"].examples[3]
+    assert (1.0, 0.5) == tuple(known["task"].grade(one, {"name": "n3", "date": date}) for date in ("d3", ""))
+
+
 def test_the_example_is_short():
-    assert len(BLOCKS[0].splitlines()) <= 15
+    assert len(EXAMPLE.splitlines()) <= 15
 
 
 def test_every_room_is_listed():

@@ -4,22 +4,58 @@ With other examples it would be another run: a project whose data grow keeps the
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from promptlab.cassettes.format import EXAMPLES
-from promptlab.data import readers
 from promptlab.data.task import Task
+from promptlab.errors import RecordingError
+from promptlab.records import Example
+
+DROPPED = ("source", "overlay")  # what says nothing about an example
+SHOWN = 10  # ids that are named
 
 
 def save(recording: Path, task: Task) -> None:
-    """Write the task's examples beside a recording."""
-    rows = [{k: v for k, v in asdict(e).items() if k != "source" and v} for e in task.examples]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    """Write the task's examples beside a recording, each with its split."""
+    home = {example.id: split for split, examples in task.splits.items() for example in examples}
+    rows = [asdict(e) | {"split": home[e.id]} for e in task.examples]
+    kept = [{k: v for k, v in row.items() if k not in DROPPED and v} for row in rows]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
     recording.with_suffix(EXAMPLES).write_text(text, encoding="utf-8", newline="\n")
 
 
 def as_recorded(recording: Path, task: Task) -> Task:
     """Return the task with the examples beside a recording; the same task where there are none."""
     snapshot = recording.with_suffix(EXAMPLES)
-    return replace(task, examples=readers.read_jsonl(snapshot)) if snapshot.exists() else task
+    return replace(task, examples=tuple(_examples(snapshot))) if snapshot.exists() else task
+
+
+def _examples(snapshot: Path) -> Iterator[Example]:
+    for number, line in enumerate(snapshot.read_bytes().decode(errors="replace").splitlines(), start=1):
+        try:
+            yield Example(**{"label": ""} | json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise RecordingError(
+                f"{snapshot}, line {number}: no example ({error}). Restore the file from a commit, or record "
+                f"the optimization again with pytest --live"
+            ) from error
+
+
+def moved(recordings: Path, task: Task) -> str:
+    """Name the examples that were in train when something in a folder was recorded and are in test now."""
+    test = {example.id for example in task.splits["test"]}
+    found = [
+        example.id
+        for snapshot in sorted(recordings.glob(f"*{EXAMPLES}"))
+        for example in _examples(snapshot)
+        if example.split == "train" and example.id in test
+    ]
+    if not (ids := sorted(set(found))):
+        return ""
+    shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+    return (
+        f"{len(ids)} examples were in train when an optimization was recorded and are in test now, so its "
+        f"prompts may know them: {shown}; promptlab split writes the split into the data, where it stays"
+    )

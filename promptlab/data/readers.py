@@ -1,4 +1,4 @@
-"""Read examples from CSV, TSV, JSON lines, Parquet and DataFrames.
+"""Read examples from CSV, TSV, JSON lines, Parquet, DataFrames and dictionaries.
 
 Every error names the file, the row and the value. Rows are counted as a spreadsheet shows them: the
 header of a CSV file is row 1.
@@ -7,74 +7,75 @@ header of a CSV file is row 1.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from promptlab.data.columns import Columns, Row, examples_of
 from promptlab.errors import DataError, shorten
 from promptlab.records import Example, Source
 
 if TYPE_CHECKING:
     import pandas
 
-Row = tuple[Source, Mapping[str, Any]]  # where it was read, and its fields by column
 
+def read_csv(path: str | Path, *more: str | Path, **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from CSV files in UTF-8 with a header.
 
-def read_csv(path: str | Path, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a CSV file in UTF-8 with a header.
+    Nothing is guessed: "NA" or "null" is read as text. Columns are `text` and `label`, and where present
+    `id`, `note`, `canonical`, `group`, `split` and `disputed`; other names are given by keyword.
 
-    Columns are `text` and `label`, and where present `id`, `note`, `canonical` and `group`; other
-    names are given by keyword: `read_csv(path, text="question")`. Nothing is guessed: "NA" or
-    "null" is read as text.
+    Args:
+        path: the file; several are read as one.
+        more: further files.
+        columns: `text="question"` names the column; of several, `text=("question1", "question2")`, the
+            text is `template`, such as "{question1} / {question2}". `label=("name", "date")` makes
+            the label a mapping, for graded tasks. Of `group=("qid1", "qid2")`, rows that share a value in
+            any of these columns are one group. `split=None` ignores a column of that name, likewise for
+            others. `rename={"0": "sincere"}` changes labels. `overlay` is a CSV file of corrections with
+            the columns `id` and any of `label`, `exclude`, `disputed` and `reason`.
 
     Raises:
         DataError: for a file, a column or a row that cannot be used.
     """
-    return _examples(_delimited(Path(path), ","), str(path), columns)
+    return _examples(((str(one), _delimited(Path(one), ",")) for one in (path, *more)), columns)
 
 
-def read_tsv(path: str | Path, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a tab-separated file; see `read_csv`."""
-    return _examples(_delimited(Path(path), "\t"), str(path), columns)
+def read_tsv(path: str | Path, *more: str | Path, **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from tab-separated files; see `read_csv`."""
+    return _examples(((str(one), _delimited(Path(one), "\t")) for one in (path, *more)), columns)
 
 
-def read_jsonl(path: str | Path, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a file with one JSON object per line; see `read_csv`."""
-    return _examples(_json_lines(Path(path)), str(path), columns)
+def read_jsonl(path: str | Path, *more: str | Path, **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from files with one JSON object per line; see `read_csv`."""
+    return _examples(((str(one), _json_lines(Path(one))) for one in (path, *more)), columns)
 
 
-def read_parquet(path: str | Path, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a Parquet file; see `read_csv`. Needs the extra `pytest-promptlab[parquet]`."""
-    import pandas
+def read_parquet(path: str | Path, *more: str | Path, **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from Parquet files; see `read_csv`. Needs the extra `pytest-promptlab[parquet]`."""
+    return _examples(((str(one), _parquet(Path(one))) for one in (path, *more)), columns)
 
-    try:
-        frame = pandas.read_parquet(path)
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading Parquet needs pyarrow: pip install 'pytest-promptlab[parquet]'"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
-    return _examples(_frame_rows(frame, str(path)), str(path), columns)
+
+def from_dataframe(frame: pandas.DataFrame, **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
+    return _examples([("DataFrame", _frame_rows(frame, "DataFrame"))], columns)
+
+
+def from_dicts(rows: Iterable[Mapping[str, Any]], **columns: Unpack[Columns]) -> tuple[Example, ...]:
+    """Read examples from dictionaries; see `read_csv`. Errors count them from 1."""
+    numbered = ((Source("examples", number), row) for number, row in enumerate(rows, start=1))
+    return _examples([("examples", numbered)], columns)
 
 
 def rows_of(path: Path) -> Iterator[Row]:
     """Yield the rows of a file as they are, by the end of its name; see `read_csv`."""
     if path.suffix == ".parquet":
-        import pandas
-
-        return _frame_rows(pandas.read_parquet(path), str(path))
+        return _parquet(path)
     if path.suffix in (".jsonl", ".ndjson"):
         return _json_lines(path)
     return _delimited(path, "\t" if path.suffix == ".tsv" else ",")
-
-
-def from_dataframe(frame: pandas.DataFrame, **columns: str) -> tuple[Example, ...]:
-    """Read examples from a DataFrame; see `read_csv`. Errors name rows by the frame's index."""
-    return _examples(_frame_rows(frame, "DataFrame"), "DataFrame", columns)
 
 
 def _text_of(path: Path) -> str:
@@ -135,48 +136,20 @@ def _frame_rows(frame: pandas.DataFrame, name: str) -> Iterator[Row]:
         yield Source(name, repr(index)), {str(column): value for column, value in row.items()}
 
 
-COLUMNS = ("text", "label", "id", "note", "canonical", "group")
-TRUE, FALSE = (
-    ("1", "1.0", "true", "yes"),
-    ("", "0", "0.0", "false", "no"),
-)  # pandas writes 1.0 for 1 where a cell is empty
+def _parquet(path: Path) -> Iterator[Row]:
+    import pandas
+
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading Parquet needs pyarrow: pip install 'pytest-promptlab[parquet]'"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+    yield from _frame_rows(frame, str(path))
 
 
-def _examples(rows: Iterable[Row], source: str, columns: Mapping[str, str]) -> tuple[Example, ...]:
-    for given in columns:
-        if given not in COLUMNS:
-            raise DataError(f"{source}: column {given!r}: expected one of {', '.join(COLUMNS)}")
-    examples = tuple(_example(where, row, columns) for where, row in rows)
-    if not examples:
-        raise DataError(f"{source}: holds no examples")
-    return examples
-
-
-def _example(where: Source, row: Mapping[str, Any], columns: Mapping[str, str]) -> Example:
-    for column in ("text", "label", *columns):
-        name = columns.get(column, column)
-        if name not in row:
-            raise DataError(
-                f"{where}: no column {name!r}, only {', '.join(map(repr, row))}. "
-                f"Name the right one: {column}=..."
-            )
-    cell = {column: row.get(columns.get(column, column)) for column in COLUMNS}
-    text = cell["text"]
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{where}: text is {text!r}, expected some text. Fill it in or drop the row.")
-    canonical = _string(cell["canonical"]).strip().casefold()
-    if canonical not in TRUE + FALSE:
-        raise DataError(f"{where}: canonical is {cell['canonical']!r}, expected true, false or nothing")
-    return Example(
-        id=_string(cell["id"]) or hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
-        text=text,
-        label=_string(cell["label"]),
-        note=_string(cell["note"]),
-        canonical=canonical in TRUE,
-        group=_string(cell["group"]) or None,
-        source=where,
-    )
-
-
-def _string(value: object) -> str:
-    return "" if value is None else str(value)
+def _examples(sources: Iterable[tuple[str, Iterable[Row]]], columns: Columns) -> tuple[Example, ...]:
+    overlay = columns.get("overlay")
+    return examples_of(sources, columns, list(_delimited(Path(overlay), ",")) if overlay else [])

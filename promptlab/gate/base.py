@@ -79,7 +79,7 @@ def pair(
     base = _read(place, commit)
     prompt, classifier, old = base.prompt, base.classifier, base.recording
     mine = files.read(place.cassette)
-    moved = prompt is None and bool(recorded(task, result.prompt, classifier, examples, old.calls))
+    moved = prompt is None and bool(recorded(task, result.asked_with, classifier, examples, old.calls))
     prompt = result.prompt if moved else prompt  # the base asked the same, from another folder
     same = prompt == result.prompt and _served(classifier) == _served(result.classifier)
     rows = recorded(task, prompt, classifier, examples, old.calls) if prompt else {}
@@ -139,7 +139,7 @@ def recorded(
             if entry is None:
                 break
             reply = reply_in(entry["response"]["body"])
-            row = predict(task, example, reply, prompt.reply_prefix, repeat)
+            row = predict(task, example, reply, prompt, repeat)
             found[example.id] = (*found.get(example.id, ()), row)
     return found
 

@@ -15,8 +15,12 @@ MOST = 20  # differences in code that are named
 
 
 def data(task: Task, base: Commit) -> Iterator[str]:
-    """Say, file by file, which of the task's examples are new or changed, and how many are gone."""
-    for name in dict.fromkeys(example.source.file for example in task.examples if example.source):
+    """Say, file by file, which of the task's examples are new or changed, and how many are gone.
+
+    Of an overlay, its corrections are the rows.
+    """
+    read = [example.source.file for example in task.examples if example.source]
+    for name in dict.fromkeys([*read, *(example.overlay for example in task.examples if example.overlay)]):
         path = Path(name)
         if not path.is_file():  # a DataFrame
             continue
@@ -30,12 +34,18 @@ def data(task: Task, base: Commit) -> Iterator[str]:
 def _rows(task: Task, base: Commit, path: Path) -> str:
     inside = base.inside(path)
     try:
-        old = {repr(row) for _, row in rows_of(base.extract(path))}
+        there = base.extract(path)
+        old = {repr(row) for _, row in rows_of(there)} if there.exists() else set()
     except DataError as error:
         return f"data: {inside} cannot be compared with that of {base.name}: {error}"
-    rows = {source: repr(row) for source, row in rows_of(path)}
-    mine = [(example, rows.get(example.source)) for example in task.examples if example.source]
-    new = [example.id for example, row in mine if row is not None and row not in old]
+    mine = dict(rows_of(path))
+    rows = {source: repr(row) for source, row in mine.items()}
+    ids = {example.source: example.id for example in task.examples}
+    new = [
+        ids.get(source) or str(mine[source].get("id") or f"row {source.row}")
+        for source, row in rows.items()
+        if row not in old
+    ]
     gone = len(old - set(rows.values()))
     shown = f" ({', '.join(new[:SHOWN])}{', ...' if len(new) > SHOWN else ''})" if new else ""
     count = f"{len(new)} example{'s' if len(new) != 1 else ''}{shown} new or changed"

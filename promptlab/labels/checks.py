@@ -12,7 +12,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from promptlab.errors import ExtractorError
-from promptlab.labels.extract import LABEL, Extractor, read_label
+from promptlab.labels.extract import LABEL, Extractor, read_answer
 
 if TYPE_CHECKING:
     from promptlab.labels.strategies import DrawnReply, Form
@@ -81,12 +81,13 @@ class _Checked:
     def label_of(self, reply: str) -> str | None:
         """Read a reply twice; AssertionError where that raises, or differs."""
         try:
-            first, again = (read_label(self.extract, self.labels, reply)[0] for _ in range(2))
+            first, again = (read_answer(self.extract, self.labels, reply)[0] for _ in range(2))
         except ExtractorError as error:
             raise _broken("it never raises", reply, "a label or None", str(error)) from error
         if first != again:
             raise _broken("it gives the same for the same reply", reply, repr(first), repr(again))
-        return first
+        label: str | None = first
+        return label
 
 
 def _check_properties(checked: _Checked, examples: int) -> None:
@@ -151,7 +152,7 @@ def _check_time(checked: _Checked) -> None:
 
 def _too_slow(checked: _Checked, short: str, long: str, best_of: int) -> bool:
     def seconds(reply: str) -> float:
-        read = functools.partial(read_label, checked.extract, checked.labels, reply)
+        read = functools.partial(read_answer, checked.extract, checked.labels, reply)
         return min(timeit.repeat(read, number=1, repeat=best_of, timer=time.process_time))
 
     return seconds(long) > max(0.01, STEEPEST * seconds(short))  # the clock cannot tell below 10 ms

@@ -1,7 +1,7 @@
 """From a reply to a label: syntax, never meaning.
 
 The prompt asks for the answer in a form, an extractor reads that form, and what is not in it is no label.
-An extractor need not know the task's labels: `read_label` normalizes what it found and looks it up.
+An extractor need not know the task's labels: `read_answer` normalizes what it found and looks it up.
 """
 
 import functools
@@ -10,12 +10,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from promptlab.errors import ExtractorError, PromptlabError, shorten
-from promptlab.records import Missing
+from promptlab.records import Unreadable
 
-Extractor = Callable[[str], str | None]  # reply text -> label, or None where the reply states none
+#: Reply text -> label, or for a graded task any value; None or Unreadable where the reply states none.
+Extractor = Callable[[str], Any]
 LABEL = "LABEL"  # placeholder for the label in an extractor's `answer_format`
 
 QUOTES = "\"'“”„‟‘’‚«»‹›「」『』`*_()[]{}\u200b\ufeff"  # quotes, emphasis and brackets around an answer
@@ -40,10 +41,10 @@ def normalize(text: str) -> str:
     return fold(fold(text).lstrip(QUOTES + " ").rstrip(QUOTES + STOPS + " "))
 
 
-def read_label(
+def read_answer(
     extract: Extractor, labels: Sequence[str], reply: str, *, cut_off: bool = False
-) -> tuple[str | None, Missing | None]:
-    """Read the label of a reply.
+) -> tuple[Any, str | None]:
+    """Read the label of a reply; where there are no `labels`, whatever the extractor returns.
 
     Of a reply that was `cut_off` at its token limit, the label counts only if its form is complete: if
     more text on the same line would not change it.
@@ -52,13 +53,20 @@ def read_label(
         The label and None, or None and the reason why there is no label.
 
     Raises:
-        ExtractorError: the extractor raised, or returned neither text nor None.
+        ExtractorError: the extractor raised, or returned neither text nor None where there are labels.
     """
     found = _call(extract, reply, or_none=cut_off)  # nobody writes an extractor for half a reply
-    if cut_off and (found is None or _call(extract, f"{reply}x not", or_none=True) != found):
+    read = found is not None and not isinstance(found, Unreadable)
+    if cut_off and not (read and _call(extract, f"{reply}x not", or_none=True) == found):
         return None, "truncated"
-    if found is None:
-        return None, "absent"
+    if not read:
+        return None, shorten(found.why)[1:-1] if isinstance(found, Unreadable) else "absent"
+    if not labels:
+        return found, None
+    if not isinstance(found, str):
+        raise ExtractorError(
+            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
+        )
     for key in (fold, normalize):  # the stricter first, for labels such as "A" and "(A)"
         alike = [label for label in labels if key(label) == key(found[:LONGEST])]
         if len(alike) == 1:
@@ -66,20 +74,15 @@ def read_label(
     return None, "contradictory" if len(_named(found, tuple(labels))) > 1 else "outside the set"
 
 
-def _call(extract: Extractor, reply: str, *, or_none: bool = False) -> str | None:
+def _call(extract: Extractor, reply: str, *, or_none: bool = False) -> Any:
     try:
-        found = extract(reply)
+        return extract(reply)
     except PromptlabError:  # NetworkBlocked, for example
         raise
     except Exception as error:
         if or_none:
             return None
         raise ExtractorError(f"the extractor raised {error!r} on the reply {shorten(reply)}") from error
-    if found is not None and not isinstance(found, str):
-        raise ExtractorError(
-            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
-        )
-    return found
 
 
 def whole_word(text: str) -> str:
@@ -242,8 +245,11 @@ class FirstOf:
         form = getattr(first, "answer_format", None)
         self.__dict__.update(extractors=(first, *others), answer_format=form)
 
-    def __call__(self, reply: str) -> str | None:
-        return next((found for one in self.extractors if (found := one(reply)) is not None), None)
+    def __call__(self, reply: str) -> Any:
+        tried = (one(reply) for one in self.extractors)
+        return next(
+            (found for found in tried if found is not None and not isinstance(found, Unreadable)), None
+        )
 
 
 tagged, phrase, last_line, json_field, choice, first_of = Tagged, Phrase, LastLine, JsonField, Choice, FirstOf

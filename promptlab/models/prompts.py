@@ -53,8 +53,11 @@ def first(task: Task) -> Prompt:
     if not task.answer_format:
         raise DataError(
             f"task {task.name!r}: extract is your own function, so give the answer format that it reads: "
-            f"Task(..., answer_format='Answer: {LABEL}')"
+            f"Task(..., answer_format={'Answer: ' + LABEL if task.labels else 'the form in words'!r})"
         )
+    if not task.labels:
+        form = f"Answer in this form and write nothing else:\n{task.answer_format}"
+        return Prompt(system=f"{task.brief.strip()}\n\n{form}\n", prefix="Text:\n", suffix=f"\n\n{form}")
     each = " or ".join(task.answer_format.replace(LABEL, label) for label in task.labels)
     form = task.answer_format.replace(LABEL, " or ".join(task.labels))
     return Prompt(

@@ -16,7 +16,7 @@ from promptlab.errors import RewriteError, shorten
 from promptlab.labels.extract import LABEL
 from promptlab.optimizer.history import Claim, Critique, Iteration
 from promptlab.optimizer.rewrite import REWRITTEN, check_prompt, read_prompt, with_gap
-from promptlab.records import Model, Prediction, Prompt, Reply, Request
+from promptlab.records import Model, Prediction, Prompt, Reply, Request, shown
 from promptlab.scoring.evaluation import Evaluation
 
 T = TypeVar("T")
@@ -27,10 +27,11 @@ TRIED = 3  # earlier proposals that are shown, the latest
 
 # The critic's prompts are files like any other. On the outline in critic_rewrite.md: a small model that is
 # shown its prompt in tags copies it, and one that is shown none forgets half of it; a gap it fills.
-SYSTEM, ASK_CLAIMS, ASK_REWRITE = (
+SYSTEM, ASK_CLAIMS, ASK_CLAIMS_GRADED, ASK_REWRITE = (
     Path(__file__).with_name(f"critic_{name}.md").read_text(encoding="utf-8").removesuffix("\n")
-    for name in ("system", "claims", "rewrite")
+    for name in ("system", "claims", "graded", "rewrite")
 )
+NAME_LABELS = "Name every label ({labels}), ask"  # a graded task has none
 
 
 def context(
@@ -64,21 +65,23 @@ def context(
         tried += [_written(past.candidate.prompt)] if past.candidate else []
     parts = {
         "What the classifier must decide": task.brief.strip(),
-        "The prompt": _written(seen.prompt),
+        "The prompt": _written(seen.asked_with),
         "How it did": _counts(task, seen),
-        "Mistakes": _by_direction(wrong) or "(none)",
-        "Correct answers": _by_direction(right) or "(none)",
+        "Mistakes": _by_direction(wrong, task.labels) or "(none)",
+        "Correct answers": _by_direction(right, task.labels) or "(none)",
         "Tried before": "\n\n".join(tried) or "(nothing)",
     }
     text = "\n\n".join(f"# {title}\n\n{body}" for title, body in parts.items())
     return Request(critic, SYSTEM, (("user", text),))
 
 
-def _by_direction(rows: Sequence[Prediction]) -> str:
-    """Show predictions under headings of true and predicted label, in order of appearance."""
+def _by_direction(rows: Sequence[Prediction], labels: Sequence[str]) -> str:
+    """Show predictions under headings of true and predicted label, or of the score, in order of appearance."""
     groups: dict[str, list[str]] = {}
     for row in rows:
         heading = f"## gold {row.example.label!r}, answered {answered(row)!r}"
+        if not labels:
+            heading = f"## score {row.score:.2f}"
         groups.setdefault(heading, []).append(_shown(row))
     return "\n\n".join("\n".join([heading, *shown]) for heading, shown in groups.items())
 
@@ -93,7 +96,9 @@ def _shown(row: Prediction) -> str:
 
 def answered(row: Prediction) -> str:
     """Name a prediction as the critic reads it: the label, or why there is none."""
-    return row.label or (NO_LABEL if row.missing in (None, "absent") else row.missing)
+    if row.label is not None:
+        return shown(row.label)
+    return NO_LABEL if row.missing in (None, "absent") else row.missing
 
 
 def _written(prompt: Prompt) -> str:
@@ -114,7 +119,7 @@ async def criticize(ask: Ask, context: Request, seen: Evaluation) -> Critique:
     """Ask for claims and discard those that the predictions contradict; there may be none left."""
     if not seen.mistakes:
         raise RewriteError("the prompt made no mistake on the minibatch")
-    request = _with_task(context, ASK_CLAIMS)
+    request = _with_task(context, ASK_CLAIMS if seen.labels else ASK_CLAIMS_GRADED)
     return await _with_one_repair(ask, request, lambda reply: read_claims(reply.text, seen))
 
 
@@ -130,7 +135,7 @@ def read_claims(text: str, seen: Evaluation) -> Critique:
     discarded: list[tuple[str, str]] = []
     for found in _objects(text):
         try:
-            said = _claim(json.loads(found))
+            said = _claim(json.loads(found), graded=not seen.labels)
         except (ValueError, KeyError, TypeError) as error:
             discarded.append((found, f"{shorten(found)} cannot be read: {error!r}"))
             continue
@@ -158,12 +163,12 @@ def _objects(text: str) -> Iterator[str]:
         start = text.find("{", end)
 
 
-def _claim(fields: dict[str, Any]) -> Claim:
+def _claim(fields: dict[str, Any], *, graded: bool) -> Claim:
     ids = fields["ids"] if isinstance(fields["ids"], list) else [fields["ids"]]
     return Claim(
         ids=tuple(dict.fromkeys(str(one) for one in ids)),
-        gold=str(fields["gold"]),
-        predicted=str(fields["answered"]),
+        gold="" if graded else str(fields["gold"]),
+        predicted="" if graded else str(fields["answered"]),
         why=str(fields["why"]).strip(),
     )
 
@@ -173,7 +178,7 @@ def _objection(one: str, claim: Claim, wrong: Mapping[str, Prediction]) -> str |
     if one not in wrong:
         return f"{one!r} is not the id of a mistake"
     gold, said = wrong[one].example.label, answered(wrong[one])
-    if (claim.gold, claim.predicted) != (gold, said):
+    if claim.gold and (claim.gold, claim.predicted) != (gold, said):
         return f"{one!r} is {gold!r} and was answered {said!r}"
     return None
 
@@ -188,10 +193,12 @@ async def rewrite(
         check_prompt(prompt, task, parent, max_characters=max_characters)
         return prompt
 
-    asked = ASK_REWRITE.format(
+    form = task.answer_format or LABEL
+    template = ASK_REWRITE if task.labels else ASK_REWRITE.replace(NAME_LABELS, "Ask")
+    asked = template.format(
         causes="\n".join(f"- {claim.why}" for claim in critique.claims) or "(see the mistakes)",
         labels=", ".join(task.labels),
-        forms=" or ".join((task.answer_format or LABEL).replace(LABEL, one) for one in task.labels),
+        forms=" or ".join(form.replace(LABEL, one) for one in task.labels) or form,
         max_characters=max_characters,
         system=with_gap(parent.system, task),
         prefix=parent.prefix.strip(),

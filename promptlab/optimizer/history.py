@@ -11,7 +11,10 @@ from promptlab.scoring.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the critic: these examples of label `gold` were answered `predicted`, and why."""
+    """One statement of the critic: these examples of label `gold` were answered `predicted`, and why.
+
+    Of a graded task, `gold` and `predicted` are empty.
+    """
 
     ids: tuple[str, ...]
     gold: str

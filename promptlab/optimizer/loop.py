@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from promptlab.data.sampling import draw
+from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
 from promptlab.errors import RewriteError
 from promptlab.models import prompts
@@ -51,12 +51,12 @@ async def steps(
     once, at the end, for the first and the best prompt.
 
     Args:
-        task: the classification task, with its examples.
+        task: the task, with its examples.
         classifier: the model whose prompt is improved, or its name.
         critic: the model that reads the mistakes and rewrites the prompt, or its name.
         prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
         iterations: how often the critic is asked, 1 or more.
-        per_label: examples of each label in a minibatch, at most.
+        per_label: examples of each label in a minibatch, at most; of a graded task, in all.
         mistakes: wrong answers of each label that the critic is shown, at most.
         correct: right answers of each label that the critic is shown, at most.
         max_characters: longest prompt that the critic may write.
@@ -68,9 +68,10 @@ async def steps(
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
     """
-    train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
+    _, validation, test = (task.split(name) for name in SPLITS)
     classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
     first = best = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
+    task.demonstrated(first)
     history: list[Iteration] = []
     for name, value in {"iterations": iterations, "per_label": per_label}.items():
         if value < 1:
@@ -83,7 +84,7 @@ async def steps(
             ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {step}, critic")
 
             # Forward: the best prompt so far answers about a fresh minibatch, and about validation.
-            batch = draw(train, task.labels, per_label=per_label, seed=seed, iteration=number)
+            batch = task.minibatch(best, per_label=per_label, seed=seed, iteration=number)
             seen = await forward(step, "train", best, batch)
             parent = Candidate(best, seen, await forward(step, "validation", best, validation))
             critique = candidate = None
@@ -117,7 +118,8 @@ async def steps(
 
 def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER_LABEL) -> int:
     """Return how many calls an optimization makes if every proposal is tried to the end and accepted."""
-    minibatch = sum(min(per_label, count) for count in task.counts["train"].values())
+    train = task.counts["train"].values()
+    minibatch = sum(train) if task.draw else sum(min(per_label, count) for count in train)
     validation, test = (len(task.splits[name]) for name in ("validation", "test"))
     critic = 4  # claims, rewrite, and one repair of each
     return validation + 2 * test + iterations * (2 * minibatch + validation + critic)
@@ -126,7 +128,7 @@ def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER
 def better(new: Evaluation, old: Evaluation) -> bool:
     """Say whether the new prompt wins: by the primary metric, and where that is equal by being shorter."""
     figures = round(new.primary, 9), round(old.primary, 9)
-    return (figures[0], -len(new.prompt)) > (figures[1], -len(old.prompt))
+    return (figures[0], -len(new.asked_with)) > (figures[1], -len(old.asked_with))
 
 
 def judge(new: Candidate, old: Candidate) -> tuple[bool, str]:
@@ -157,7 +159,7 @@ async def _forward(
         (prompts.build(prompt, one.text, classifier, repeat), f"{where} {one.id!r}") for one, repeat in asked
     )
     pairs = zip(asked, replies, strict=True)
-    rows = [predict(task, one, reply, prompt.reply_prefix, repeat) for (one, repeat), reply in pairs]
+    rows = [predict(task, one, reply, prompt, repeat) for (one, repeat), reply in pairs]
     return evaluation_of(task, split, prompt, rows, classifier)
 
 
@@ -186,7 +188,7 @@ async def evaluate_async(
     """Run the classifier on every example of a split and on the canonical ones, and score its replies.
 
     Args:
-        task: the classification task, with its examples.
+        task: the task, with its examples.
         prompt: the prompt, or the folder that holds it.
         classifier: the model, or its name.
         split: "train", "validation" or "test".
@@ -200,6 +202,7 @@ async def evaluate_async(
         ModelError: a call was rejected or got no response.
     """
     prompt, examples = prompts.prompt_of(prompt), task.split(split)
+    task.demonstrated(prompt)
     for name, value in {"repeats": repeats, "canonical": canonical}.items():
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")

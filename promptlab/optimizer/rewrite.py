@@ -12,13 +12,16 @@ REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as it
 COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
 
 GAP = "(a list of rules by which the labels can be told apart, in general words)"
+GRADED_GAP = "(a list of rules against these mistakes, in general words)"
 
 
 def with_gap(system: str, task: Task) -> str:
     """Return a system prompt with a gap for rules, before the paragraph on the form of the answer."""
     paragraphs = system.strip().split("\n\n")
     form = next((n for n, one in enumerate(paragraphs) if _lines_on_form(one, task)), len(paragraphs))
-    return "\n\n".join([*paragraphs[:form], f"Rules:\n{GAP}", *paragraphs[form:]])
+    return "\n\n".join(
+        [*paragraphs[:form], f"Rules:\n{GAP if task.labels else GRADED_GAP}", *paragraphs[form:]]
+    )
 
 
 def read_prompt(text: str, parent: Prompt) -> Prompt:
@@ -51,8 +54,9 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, max_characters: 
         if not re.search(whole_word(label), text, re.IGNORECASE):
             raise RewriteError(f"the new prompt does not name the label {label!r}")
     _check_form(prompt, task, parent)
-    if GAP in text:
-        raise RewriteError(f"the new prompt still has {GAP!r}: write that list in its place")
+    for gap in (GAP, GRADED_GAP):
+        if gap in text:
+            raise RewriteError(f"the new prompt still has {gap!r}: write that list in its place")
     if len(prompt) > max_characters:
         raise RewriteError(
             f"the new prompt has {len(prompt)} characters, at most {max_characters} are allowed"
@@ -80,7 +84,8 @@ def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
 
 def _pieces(task: Task) -> list[str]:
     """Return the parts of the answer format around the label."""
-    return [piece.strip() for piece in (task.answer_format or "").split(LABEL) if piece.strip()]
+    lines = (task.answer_format or "").splitlines()
+    return [piece.strip() for line in lines for piece in line.split(LABEL) if piece.strip()]
 
 
 def _lines_on_form(part: str, task: Task) -> list[str]:

@@ -121,7 +121,7 @@ def _annotations(one: Decision) -> Iterator[str]:
         return
     kind = "error" if one.failed else {"better": "notice"}.get(one.verdict, "warning")
     text = _escaped(one.explanation)
-    old, new = (files_of(side.prompt) for side in (one.comparison.base, one.comparison.new))
+    old, new = (files_of(side.asked_with) for side in (one.comparison.base, one.comparison.new))
     for name in old | new:
         before, after = old.get(name, ""), new.get(name, "")
         if before != after:

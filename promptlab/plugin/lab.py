@@ -114,6 +114,7 @@ class Lab:
     def __init__(self, settings: Settings, results: Results, console: Console | None = None) -> None:
         self._settings, self._results, self._console = settings, results, console or Console()
         self._jobs: dict[Path, _Job] = {}
+        self._checked: set[str] = set()  # the tasks whose split has been compared with their recordings
         self._key = None if settings.makes_calls else ANY_KEY  # the SDK wants one, on replay too
 
     def __repr__(self) -> str:
@@ -139,7 +140,9 @@ class Lab:
         task = self._as_recorded(task, name)
         same = {key: value for key, value in settings.items() if key not in ("workers", "api_key", *ROLES)}
         models = tuple(model_of(settings[role]) for role in ROLES)
-        job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, same))
+        drawn = getattr(task.draw, "__qualname__", task.draw)
+        self._note_moved(task)
+        job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, drawn, same))
         if not job.settled(task):
             with self._attempt(job, task) as slot:
                 slot.value = self._reused(job, task, slot) or self._optimize(job, task, settings)
@@ -184,6 +187,7 @@ class Lab:
             raise error.with_traceback(None) from None
         own = settings.pop("classifier", None)
         model = model_of(own or self._settings.profile.classifier)
+        self._note_moved(task)
         job = self._job(task, name, (model,), (split, scored, repeats))
         if not isinstance(prompt, Prompt):
             job.place = job.place or self._place(job, Path(prompt), model if own else None)
@@ -225,7 +229,8 @@ class Lab:
             run, seconds = synchronous(self._steps)(task, settings)
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
-        return self._outcome(job, task, run, [run.first, run.best], list(terminal.run(run, seconds)))
+        lines = terminal.run(run, seconds)
+        return self._outcome(job, task, run, [run.first, run.best], list(lines))
 
     async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
         """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
@@ -267,16 +272,23 @@ class Lab:
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)
-        lines = [*terminal.evaluation(result), *([f"note: {notice}"] if notice else [])]
-        outcome = self._outcome(job, task, result, [result.prompt] if result.split == "test" else [], lines)
+        lines = list(terminal.evaluation(result))
+        lines += [f"note: {notice}"] if notice else []
+        judged = [result.asked_with] if result.split == "test" else []
+        outcome = self._outcome(job, task, result, judged, lines)
+        return outcome._replace(pairs=self._pairs(job, task, result))
+
+    def _pairs(self, job: _Job, task: Task, result: Evaluation) -> tuple[Pair, ...]:
+        """Return what is to be judged against the base, and a release, that was not found already."""
         if job.place is None or self._settings.base is None:
-            return outcome
+            return ()
         title, place = f"{job.task}: {job.next_name}", job.place
         pairs = [base.pair(task, result, title, place, self._settings.base)]
         if anchor := self._settings.anchor:
             title += f", since {anchor.name}"
             pairs.append(base.pair(task, result, title, place, anchor, anchor=True))
-        return outcome._replace(pairs=tuple(pairs))
+        known = [replace(pair, title="") for pair in self._results.pairs]
+        return tuple(pair for pair in pairs if replace(pair, title="") not in known)
 
     def _outcome(
         self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Prompt], lines: list[str]
@@ -329,7 +341,11 @@ class Lab:
             return None
         if again is not known:
             return self._evaluated(job, task, again)
-        return Outcome(known, [], []) if job.done else slot.value
+        if not job.done:
+            shared: Outcome = slot.value
+            return shared
+        # The same answers here, but the base's may read differently.
+        return Outcome(known, [], [], self._pairs(job, task, known) if isinstance(known, Evaluation) else ())
 
     def _read_again(self, job: _Job, task: Task, result: Run | Evaluation) -> Any:
         """Read a result's replies as a task does: the same result, or another evaluation.
@@ -341,10 +357,7 @@ class Lab:
             return result if same else None
         with self._closed(job):
             rows, canonical = (
-                tuple(
-                    predict(task, row.example, row.reply, result.prompt.reply_prefix, row.repeat)
-                    for row in some
-                )
+                tuple(predict(task, row.example, row.reply, result.asked_with, row.repeat) for row in some)
                 for some in (result.rows, result.canonical_rows)
             )
         again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
@@ -435,6 +448,14 @@ class Lab:
         root = self._settings.root.resolve()
         found = path.resolve()
         return found.relative_to(root).as_posix() if found.is_relative_to(root) else path.name
+
+    def _note_moved(self, task: Task) -> None:
+        """Name the examples that have moved from train to test since an optimization was recorded, once."""
+        if task.name not in self._checked:
+            self._checked.add(task.name)
+            folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
+            if note := snapshots.moved(folder, task):
+                self._results.sections.append((f"{task.name}: split", [f"note: {note}"]))
 
     def _as_recorded(self, task: Task, name: str) -> Task:
         """Return the task with the examples that its optimization was recorded on."""

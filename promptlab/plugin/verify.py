@@ -10,7 +10,7 @@ from promptlab.errors import PromptlabError
 from promptlab.models import prompts
 from promptlab.models.client import Client
 from promptlab.optimizer.history import Run
-from promptlab.records import Model, Prediction, Prompt, Request
+from promptlab.records import Model, Prediction, Prompt, Request, shown
 from promptlab.scoring.evaluation import Evaluation, predict
 from promptlab.scoring.weights import share_interval
 
@@ -21,8 +21,8 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterato
     """Yield the classifier's answers of a run or an evaluation, each with the key of its request."""
     for result in [outcome] if isinstance(outcome, Evaluation) else outcome.evaluations:
         for row in (*result.rows, *result.canonical_rows):
-            request = prompts.build(result.prompt, row.example.text, classifier, row.repeat)
-            yield message_key(request), (task, result.prompt, request, row)
+            request = prompts.build(result.asked_with, row.example.text, classifier, row.repeat)
+            yield message_key(request), (task, result.asked_with, request, row)
 
 
 def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: int) -> tuple[bool, list[str]]:
@@ -45,9 +45,9 @@ async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
         replies = await client.ask_all(asked)
     changed = []
     for (task, prompt, _, old), reply in zip(chosen, replies, strict=True):
-        new = predict(task, old.example, reply, prompt.reply_prefix)
+        new = predict(task, old.example, reply, prompt)
         if new.label != old.label:
-            change = f"{old.label or old.missing} -> {new.label or new.missing}"
+            change = f"{old.missing or shown(old.label)} -> {new.missing or shown(new.label)}"
             changed.append(f"  {task.name}, prompt {prompt.id}, example {old.example.id}: {change}")
     if not chosen:
         return ["no recorded calls were replayed, so none were repeated"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from promptlab.models.prompts import files_of
 from promptlab.optimizer.history import Run
+from promptlab.records import shown
 from promptlab.report.terminal import conclusion
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def render(result: Run | Evaluation, provenance: str) -> str:
     """Return the page of a run or an evaluation, a whole HTML document."""
     name = "run" if isinstance(result, Run) else "evaluation"
-    return _templates().get_template(f"{name}.html").render({name: result, "provenance": provenance})
+    given = {name: result, "provenance": provenance}
+    return _templates().get_template(f"{name}.html").render(given)
 
 
 def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
@@ -46,7 +48,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(diff=diff, conclusion=conclusion, files=files_of)
+    environment.filters.update(diff=diff, conclusion=conclusion, files=files_of, shown=shown)
     return environment
 
 

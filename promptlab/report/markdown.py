@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
 from promptlab.models.prompts import files_of
+from promptlab.records import shown
 from promptlab.report.html import diff
 from promptlab.report.terminal import provenance
 from promptlab.scoring.comparison import Flip
@@ -126,7 +127,7 @@ def _figures(one: Decision) -> Iterator[str]:
     found = one.comparison
     if found is None or not (found.difference or found.flips):
         sides, change, judged = [one.pair.whole], "", ""
-        yield f"| | prompt {one.pair.whole.prompt.id} (95%) |\n|---|---:|"
+        yield f"| | {one.pair.whole.subject} (95%) |\n|---|---:|"
     else:
         sides = [found.base, found.new]
         change = ""
@@ -134,7 +135,7 @@ def _figures(one: Decision) -> Iterator[str]:
             change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
         beyond = f" ({100 * (1 - found.confidence):.2g}% risk beyond each end)" if change else ""
         judged = found.new.primary_name
-        yield f"| | base {found.base.prompt.id} (95%) | new {found.new.prompt.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
+        yield f"| | base {found.base.asked_with.id} (95%) | new {found.new.asked_with.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
         yield f"| {' | '.join([literal(name), *cells, *last])} |"
@@ -151,13 +152,12 @@ def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
     """Yield a figure's name and its value for each evaluation, row by row."""
     first = sides[0]
     yield first.primary_name, *(one.primary_interval.around(one.primary) for one in sides)
-    for name, shown in (("macro_f1", "macro F1"), ("accuracy", "accuracy")):
-        if name != first.metric:
-            yield shown, *(getattr(one.intervals, name).around(getattr(one, name)) for one in sides)
-    yield "without a label", *(one.intervals.without_label.around(one.without_label) for one in sides)
-    for reason in first.missing:
-        if any(one.missing[reason] for one in sides):
-            yield f"of these: {reason}", *(f"{one.missing[reason]:.3f}" for one in sides)
+    for row in zip(*(one.figures for one in sides), strict=True):
+        if row[0].key != first.metric:
+            yield row[0].name, *(one.interval.around(one.value) for one in row)
+    for reason in {name: None for one in sides for name in one.missing}:
+        if any(one.missing.get(reason) for one in sides):
+            yield f"of these: {reason}", *(f"{one.missing.get(reason, 0):.3f}" for one in sides)
     if all(one.canonical_rows for one in sides):
         right = [[row.correct for row in one.canonical.rows] for one in sides]
         yield "canonical right", *(f"{sum(each)} of {len(each)}" for each in right)
@@ -170,7 +170,7 @@ def _words(one: Decision) -> str:
     """Return the prompt's difference word by word, folded open; nothing where it is the same."""
     if one.comparison is None or one.comparison.base.prompt == one.comparison.new.prompt:
         return ""
-    old, new = (files_of(side.prompt) for side in (one.comparison.base, one.comparison.new))
+    old, new = (files_of(side.asked_with) for side in (one.comparison.base, one.comparison.new))
     changed = [name for name in old | new if old.get(name) != new.get(name)]
     text = "\n".join(f"<b>{name}</b>\n{_marked(old.get(name, ''), new.get(name, ''))}" for name in changed)
     if _size(text) > PART:
@@ -203,7 +203,7 @@ def _flips(one: Decision, room: int) -> str:
 
 
 def _row(flip: Flip) -> str:
-    answers = (flip.example.label, flip.base.answer, flip.new.answer)
+    answers = (shown(flip.example.label), flip.base.answer, flip.new.answer)
     label, base, new = (literal(shorten(one)[1:-1]) for one in answers)
     texts = (flip.example.text, flip.new.reply.text)
     text, reply = (literal(one if len(one) <= CUT else f"{one[: CUT - 1]}…") for one in texts)

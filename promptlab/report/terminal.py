@@ -6,7 +6,7 @@ from typing import Any
 
 from promptlab.data.task import Task
 from promptlab.optimizer.history import Candidate, Iteration, Run
-from promptlab.records import Usage
+from promptlab.records import Usage, metric_name
 from promptlab.scoring.comparison import detectable as detectable_difference
 from promptlab.scoring.evaluation import Evaluation
 
@@ -34,7 +34,8 @@ def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
     yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
     yield ""
     splits = ((split, *map(str, of.values())) for split, of in run.counts.items())
-    yield from _aligned("<" + ">" * len(run.test.labels), [("examples", *run.test.labels), *splits])
+    labels = tuple(run.counts["test"])
+    yield from _aligned("<" + ">" * len(labels), [("examples", *labels), *splits])
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
         yield from evaluation(result)
@@ -65,33 +66,31 @@ def detectable(task: Task, split: str = "test") -> str:
     share = 0.15  # of the answers: what a rewritten prompt commonly flips
     least = detectable_difference(task, discordance=share, split=split)
     shows = "is too small to show any loss"
-    names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {task.positive}"}
     if least is not None:
-        shows = f"shows a loss of {least:.2f} in {names[task.metric]} with 80% power"
+        shows = f"shows a loss of {least:.2f} in {metric_name(task.metric, task.positive)} with 80% power"
     return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
 def evaluation(result: Evaluation) -> Iterator[str]:
     """Yield the figures of an evaluation with their 95% intervals, label by label."""
-    scores, off = result.scores, result.intervals
-    yield (
-        f"prompt {result.prompt.id} on {result.split} ({result.size}): "
-        f"macro F1 {scores.macro_f1:.3f} ({off.macro_f1}), accuracy {scores.accuracy:.3f} ({off.accuracy}), "
-        f"without a label {result.without_label:.3f} ({off.without_label}), 95% intervals"
-    )
+    figures = result.figures
+    shown = ", ".join(map(str, figures))
+    yield f"{result.subject} on {result.split} ({result.size}): {shown}, 95% intervals"
     reasons = [f"{reason} {share:.3f}" for reason, share in result.missing.items() if share]
     if reasons:
-        yield f"  without a label: {', '.join(reasons)}"
+        yield f"  {figures[-1].name}: {', '.join(reasons)}"
+    if rest := result.undisputed:
+        yield f"  without the {result.examples - rest.examples} disputed: {rest.figures[0]}"
     if result.canonical_rows:
         marked = result.canonical.rows
         wrong = [row.example.id for row in marked if not row.correct]
         named = f"; wrong: {', '.join(wrong)}" if wrong else ""
         yield f"  canonical: {len(marked) - len(wrong)} of {len(marked)} right{named}"
     rows = [("", "precision", "recall", "F1", "support")]
-    for one, ends in zip(scores.labels, off.labels, strict=True):
-        figures = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))
-        rows.append((f"  {one.label}", *figures, str(one.support)))
-    yield from _aligned("<<<<>", rows)
+    for one, ends in zip(result.scores.labels, result.intervals.labels, strict=True):
+        cells = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))
+        rows.append((f"  {one.label}", *cells, str(one.support)))
+    yield from _aligned("<<<<>", rows if result.labels else [])
 
 
 def orphans(count: int, *, pruned: bool) -> str:
@@ -141,7 +140,7 @@ def _off(result: Evaluation) -> str:
 
 def _aligned(sides: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Align rows in columns, each to the left ("<") or to the right (">")."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(sides))]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(sides))]
     for row in rows:
         cells = zip(sides, row, widths, strict=True)
         yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
@@ -163,12 +162,11 @@ def figures(outcome: Run | Evaluation) -> dict[str, float]:
     """Name the figures of a result for JUnit; the task's own metric is among them."""
     found: dict[str, float] = {}
     if isinstance(outcome, Evaluation):
-        for metric in ("macro_f1", "accuracy", outcome.metric, "without_label"):
-            found[metric] = getattr(outcome, metric)
+        found = {one.key: one.value for one in outcome.figures} | {outcome.metric: outcome.primary}
         found |= {reason.replace(" ", "_"): share for reason, share in outcome.missing.items()}
         return found | {"n": outcome.scores.n}
     best = outcome.history[-1].best.validation
-    for metric in ("macro_f1", outcome.test.metric):
+    for metric in (outcome.test.figures[0].key, outcome.test.metric):
         found[f"test_{metric}"] = getattr(outcome.test, metric)
         found[f"test_{metric}_of_first"] = getattr(outcome.test_first, metric)
         found[f"validation_{metric}_selected"] = getattr(best, metric) if best else 0.0

@@ -23,7 +23,7 @@ SHOWN = 5  # ids that a sentence names
 
 
 class Flip(NamedTuple):
-    """An example that one prompt has right and the other wrong; of several answers, the majority counts.
+    """An example that one prompt has right and the other wrong, or scores higher; of several answers, the median counts.
 
     `by_chance` says that one of the two prompts was right and wrong about it when asked several times.
     """
@@ -35,8 +35,8 @@ class Flip(NamedTuple):
 
     @property
     def fixed(self) -> bool:
-        """Whether the new prompt is the one that has it right."""
-        return self.new.correct
+        """Whether the new prompt is the one that has it right, or scores higher."""
+        return self.new.score > self.base.score
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,38 +78,38 @@ class Comparison:
 
     @cached_property
     def canonical_broken(self) -> tuple[str, ...]:
-        """The ids of the canonical examples that the base has right and the new prompt has not."""
+        """The ids of the canonical examples that the base has right, or scores higher than the new prompt."""
         base, new = (by_example(one.canonical_rows) for one in (self.base, self.new))
         pairs = ((name, majority(base[name]), majority(new[name])) for name in base if name in new)
-        return tuple(name for name, before, after in pairs if before.correct and not after.correct)
+        return tuple(name for name, before, after in pairs if before.score > after.score)
 
     @cached_property
     def flips(self) -> tuple[Flip, ...]:
-        """The examples that only one prompt has right, in their order."""
+        """The examples that only one prompt has right, or that score differently, in their order."""
         base = by_example(self.base.rows)
         found = []
         for name, rows in by_example(self.new.rows).items():
             sides = (base[name], rows)
             before, after = map(majority, sides)
-            unsure = any(len({row.correct for row in side}) > 1 for side in sides)
-            if before.correct != after.correct:
+            unsure = any(len({row.score for row in side}) > 1 for side in sides)
+            if before.score != after.score:
                 found.append(Flip(after.example, before, after, unsure))
         return tuple(found)
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The ids of the examples that only the new prompt has right."""
+        """The ids of the examples that only the new prompt has right, or that it scores higher on."""
         return tuple(flip.example.id for flip in self.flips if flip.fixed)
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The ids of the examples that only the base has right."""
+        """The ids of the examples that only the base has right, or scores higher on."""
         return tuple(flip.example.id for flip in self.flips if not flip.fixed)
 
     @property
     def by_label(self) -> Mapping[str, tuple[int, int]]:
         """How many flips each label has: (fixed, broken)."""
-        found = Counter((flip.example.label, flip.fixed) for flip in self.flips)
+        found = Counter((str(flip.example.label), flip.fixed) for flip in self.flips)
         return {label: (found[label, True], found[label, False]) for label in self.new.labels}
 
     @property
@@ -143,7 +143,7 @@ class Comparison:
     def __repr__(self) -> str:
         """Summarize the comparison on one line, for a failed assertion."""
         what = f"{self.new.task}/{self.new.split}, {self.new.examples} examples, "
-        what += f"{self.base.prompt.id} -> {self.new.prompt.id}: {self.verdict}"
+        what += f"{self.base.subject} -> {self.new.subject}: {self.verdict}"
         if found := self.difference:
             what += f", {self.new.primary_name} {found.point:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
         return f"<Comparison {what}, {len(self.fixed)} fixed, {len(self.broken)} broken>"
@@ -205,7 +205,10 @@ def _advice(one: Comparison) -> str:
         ids = one.canonical_broken
         named = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
         noun = "example" if len(ids) == 1 else "examples"
-        return f"do not merge; {len(ids)} canonical {noun} that the base has right came out wrong: {named}"
+        fell = (
+            "that the base has right came out wrong" if one.new.labels else "scored lower than with the base"
+        )
+        return f"do not merge; {len(ids)} canonical {noun} {fell}: {named}"
     if one.verdict == "better":
         return f"OK to merge; {name} rose by {found.low:.3f} or more"
     if one.verdict == "worse":
@@ -235,6 +238,9 @@ def _lines(one: Comparison) -> Iterator[str]:
         yield f"  alone it would count as better; of {one.together} prompts judged together, one may look so by chance"
     chance = sum(flip.by_chance for flip in flips)
     unsure = f"; {chance} by chance: asked again, the same prompt gave both answers" if chance else ""
+    if not one.new.labels:
+        yield f"  {len(flips)} answers changed their score: {len(one.fixed)} higher, {len(one.broken)} lower{unsure}"
+        return
     yield f"  {len(flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken{unsure}"
     each = (f"{name} {fixed} fixed, {broken} broken" for name, (fixed, broken) in one.by_label.items())
     yield f"  by true label: {'; '.join(each)}"
@@ -263,7 +269,8 @@ def detectable(
     groups: dict[tuple[bool, str], list[int]] = {}
     for example in task.split(split):
         key = (example.group is None, example.group or example.id)
-        groups.setdefault(key, []).append(task.labels.index(example.label))
+        groups.setdefault(key, []).append(task.labels.index(str(example.label)) if task.labels else 0)
     positive = None if task.positive is None else task.labels.index(task.positive)
-    judged = (len(task.labels), task.metric, positive)
+    # The scores of a graded task differ less than right and wrong do, so they show no larger losses only.
+    judged = (len(task.labels), task.metric, positive) if task.labels else (1, "accuracy", None)
     return simulated.detectable(tuple(groups.values()), *judged, discordance=discordance, power=power)

@@ -1,20 +1,20 @@
 """An evaluation: a prompt's predictions on one split, and the figures counted from them.
 
 Precision, recall, F1, macro F1 and support are scikit-learn's. A prediction without a label counts as
-wrong for its true label and as a prediction of no other.
+wrong for its true label and as a prediction of no other; in a graded task, it scores 0.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from promptlab.data.task import Task
 from promptlab.errors import DataError, ExtractorError, PromptlabError
-from promptlab.labels.extract import read_label
-from promptlab.records import REASONS, Example, Metric, Missing, Model, Prediction, Prompt, Reply
+from promptlab.records import REASONS, Example, Metric, Model, Prediction, Prompt, Reply, metric_name, shown
 from promptlab.scoring.weights import Answers, Interval, Intervals, Row, Unit, difference, intervals
 
 if TYPE_CHECKING:
@@ -37,15 +37,34 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures counted over n predictions; shares of 0 to 1."""
+    """Figures counted over n predictions; shares of 0 to 1. A graded task has no labels.
+
+    Attributes:
+        labels: in the task's order.
+        macro_f1: the unweighted mean of the labels' F1; 0.0 of a graded task.
+        accuracy: share of predictions that are right.
+        score: the mean score; of a classification task the accuracy.
+        confusion: a row per true label, a column per predicted one, the last for none.
+    """
 
     n: int
-    labels: tuple[LabelScores, ...]  # in the task's order
-    macro_f1: float  # unweighted mean of the labels' F1
+    labels: tuple[LabelScores, ...]
+    macro_f1: float
     accuracy: float
-    confusion: tuple[
-        tuple[int, ...], ...
-    ]  # a row per true label, a column per predicted one, the last for none
+    score: float
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class Figure(NamedTuple):
+    """A figure of an evaluation as people read it: a share of 0 to 1 with its 95% interval."""
+
+    key: str  # the attribute of the Evaluation
+    name: str
+    value: float
+    interval: Interval
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.3f} ({self.interval})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +91,9 @@ class Canonical:
     def all_correct(self) -> Check:
         """Whether each is right; a failed assertion names those that are not."""
         wrong = [row for row in self.rows if not row.correct]
-        each = "; ".join(f"{row.example.id} is {row.example.label}, answered {row.answer}" for row in wrong)
+        each = "; ".join(
+            f"{row.example.id} is {shown(row.example.label)}, answered {row.answer}" for row in wrong
+        )
         return Check(not wrong, each or f"all {len(self.rows)} canonical examples are right")
 
     def __getitem__(self, example: Example | str) -> Prediction:
@@ -95,6 +116,8 @@ class Evaluation:
             figures are those of all of them.
         positive: the label whose F1 is `f1`; None where the task names none.
         metric: the task's primary metric, by which prompts are judged.
+        prompt: None where the replies were not asked for here.
+        answered_by: who answered, where there is no prompt.
         classifier: the model that answered; None if not known.
         canonical_rows: the predictions for the task's canonical examples, whatever the split; they are
             part of the scores only where the split holds them. Live, each is asked three times.
@@ -102,13 +125,26 @@ class Evaluation:
 
     task: str
     split: str
-    prompt: Prompt
+    prompt: Prompt | None
     rows: tuple[Prediction, ...]
     scores: Scores
     positive: str | None = None
     metric: Metric = "macro_f1"
     classifier: Model | None = None
     canonical_rows: tuple[Prediction, ...] = ()
+    answered_by: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What is evaluated, for people: "prompt 1f3a0c5d", or who answered without one."""
+        return f"prompt {self.prompt.id}" if self.prompt else self.answered_by
+
+    @property
+    def asked_with(self) -> Prompt:
+        """The prompt; PromptlabError where there is none."""
+        if self.prompt is None:
+            raise PromptlabError(f"task {self.task!r}: {self.answered_by} has no prompt")
+        return self.prompt
 
     @property
     def examples(self) -> int:
@@ -140,15 +176,29 @@ class Evaluation:
     @property
     def primary_name(self) -> str:
         """The display name of the primary metric."""
-        names = {"macro_f1": "macro F1", "accuracy": "accuracy", "f1": f"F1 of {self.positive}"}
-        return names[self.metric]
+        return metric_name(self.metric, self.positive)
 
     @property
     def primary_interval(self) -> Interval:
         """The 95% interval of the primary metric."""
         if self.metric == "f1" and self.positive:
             return self.intervals.labels[self.labels.index(self.positive)].f1
-        return self.intervals.accuracy if self.metric == "accuracy" else self.intervals.macro_f1
+        return next(one.interval for one in self.figures if one.key == self.metric)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures over all labels, in the order in which tables show them."""
+        off = self.intervals
+        missing = Figure("without_label", "without a label", self.without_label, off.without_label)
+        if not self.labels:
+            whole = Figure("accuracy", "fully right", self.accuracy, off.accuracy)
+            return (
+                Figure("score", "mean score", self.score, off.score),
+                whole,
+                missing._replace(name="unreadable"),
+            )
+        macro = Figure("macro_f1", "macro F1", self.macro_f1, off.macro_f1)
+        return macro, Figure("accuracy", "accuracy", self.accuracy, off.accuracy), missing
 
     def no_worse_than(self, base: Evaluation, margin: float = MARGIN) -> Check:
         """Say whether the data show that the primary metric is less than `margin` below the base's.
@@ -162,7 +212,7 @@ class Evaluation:
         """
         if not 0 <= margin < 1:
             raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
-        claim = f"no worse than prompt {base.prompt.id} by {margin:g}"
+        claim = f"no worse than {base.subject} by {margin:g}"
         if self.asks_as(base):
             return Check(True, f"{claim}: prompt, model and texts are the same")
         found = difference(answers_of(base, self))
@@ -171,14 +221,21 @@ class Evaluation:
         return Check(found.low > -margin, f"{claim}: {change}; {worst}")
 
     def asks_as(self, other: Evaluation) -> bool:
-        """Whether no request differs: the same prompt, texts, model and parameters; servers may differ."""
+        """Whether no request differs: the same prompt, texts, model and parameters; servers may differ.
+
+        Never where one of the two has no prompt.
+        """
+        if self.prompt is None:
+            return False
         texts = [{row.example.id: row.example.text for row in one.rows} for one in (self, other)]
         models = [one.classifier and replace(one.classifier, base_url=None) for one in (self, other)]
         return self.prompt == other.prompt and texts[0] == texts[1] and models[0] == models[1]
 
     @property
     def macro_f1(self) -> float:
-        """Unweighted mean of the labels' F1, a share of 0 to 1."""
+        """Unweighted mean of the labels' F1, a share of 0 to 1; PromptlabError of a graded task."""
+        if not self.labels:
+            raise PromptlabError(f"task {self.task!r} is graded, so it has no macro F1: use score")
         return self.scores.macro_f1
 
     @property
@@ -194,19 +251,35 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of predictions that are right."""
+        """Share of predictions that are right; of a graded task, that score 1."""
         return self.scores.accuracy
+
+    @property
+    def score(self) -> float:
+        """Mean score, 0 to 1; of a classification task the accuracy."""
+        return self.scores.score
 
     @property
     def without_label(self) -> float:
         """Share of predictions with no label, 0 to 1."""
-        return sum(row.label is None for row in self.rows) / self.scores.n
+        return sum(row.missing is not None for row in self.rows) / self.scores.n
 
     @property
-    def missing(self) -> dict[Missing, float]:
-        """Share of predictions with no label, 0 to 1, by reason; every reason is a key."""
-        found = Counter(row.missing for row in self.rows)
-        return {reason: found[reason] / self.scores.n for reason in REASONS}
+    def missing(self) -> dict[str, float]:
+        """Share of predictions with no label, 0 to 1, by reason; every one of REASONS is a key."""
+        found = Counter(row.missing for row in self.rows if row.missing)
+        return {
+            reason: found[reason] / self.scores.n
+            for reason in (*REASONS, *sorted(found.keys() - set(REASONS)))
+        }
+
+    @property
+    def undisputed(self) -> Evaluation | None:
+        """The same without the examples whose label is disputed; None where there are none, or no others."""
+        rows = tuple(row for row in self.rows if not row.example.disputed)
+        if not 0 < len(rows) < len(self.rows):
+            return None
+        return replace(self, rows=rows, scores=score(rows, self.labels))
 
     @property
     def canonical(self) -> Canonical:
@@ -225,7 +298,13 @@ class Evaluation:
     @property
     def intervals(self) -> Intervals:
         """The 95% confidence intervals of the figures: what drawing other examples could change."""
-        return intervals(answers_of(self))
+        if self.labels:
+            return intervals(answers_of(self))
+        score, right, missing = (
+            intervals(_mean_of(value, self)).accuracy
+            for value in (lambda row: row.score, lambda row: row.correct, lambda row: row.missing is not None)
+        )
+        return Intervals(macro_f1=score, accuracy=right, score=score, without_label=missing, labels=())
 
     @property
     def mistakes(self) -> tuple[Prediction, ...]:
@@ -234,7 +313,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row per answer: id, text, gold, label (None: no label), missing, correct, reply, repeat."""
+        """A row per answer: id, text, gold, label (None: no label), missing, correct, score, reply, repeat."""
         import pandas
 
         return pandas.DataFrame(
@@ -245,6 +324,7 @@ class Evaluation:
                 "label": pandas.Series([row.label for row in self.rows], dtype=object),
                 "missing": pandas.Series([row.missing for row in self.rows], dtype=object),
                 "correct": [row.correct for row in self.rows],
+                "score": [row.score for row in self.rows],
                 "reply": [row.reply.text for row in self.rows],
                 "repeat": [row.repeat for row in self.rows],
             }
@@ -253,44 +333,58 @@ class Evaluation:
     def __repr__(self) -> str:
         """Show what a failed assertion needs: figures, then the ids that are wrong."""
         wrong = [row.example.id for row in self.mistakes]
-        shown = "".join(f" {one}" for one in wrong[:8]) + (" ..." if len(wrong) > 8 else "")
+        some = "".join(f" {one}" for one in wrong[:8]) + (" ..." if len(wrong) > 8 else "")
+        first, *_, missing = self.figures
         return (
-            f"<Evaluation {self.task}/{self.split} prompt {self.prompt.id}: macro F1 {self.macro_f1:.3f} "
-            f"(95% interval {self.intervals.macro_f1}), {len(wrong)} of {self.scores.n} wrong, "
-            f"{sum(row.label is None for row in self.rows)} without a label{':' if wrong else ''}{shown}>"
+            f"<Evaluation {self.task}/{self.split} {self.subject}: {first.name} {first.value:.3f} "
+            f"(95% interval {first.interval}), {len(wrong)} of {self.scores.n} wrong, "
+            f"{sum(row.missing is not None for row in self.rows)} {missing.name}{':' if wrong else ''}{some}>"
         )
 
 
 def predict(
-    task: Task, example: Example, reply: Reply, reply_prefix: str = "", repeat: int = 0
+    task: Task,
+    example: Example,
+    reply: Reply,
+    prompt: Prompt = Prompt(),  # noqa: B008 - frozen
+    repeat: int = 0,
 ) -> Prediction:
-    """Read the label of a reply, or the reason why there is none; ExtractorError names the example."""
-    if reply.stop_reason == "refusal":
-        return Prediction(example, reply, None, "refused", repeat)
-    cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
-    if not reply.text.strip():
-        return Prediction(example, reply, None, "truncated" if cut_off else "empty", repeat)
-    # Some servers repeat the start of the reply that they were given, others leave it out.
-    repeated = reply.text.startswith(reply_prefix)
-    text = reply.text if repeated else reply_prefix + reply.text
+    """Read the answer in a reply to a prompt, and score it; ExtractorError names the example."""
     try:
-        label, missing = read_label(task.extract, task.labels, text, cut_off=cut_off)
+        label, missing = task.read(reply, prompt)
+        graded = 0.0 if missing else task.grade(example, label)
     except ExtractorError as error:
-        raise ExtractorError(f"task {task.name!r}, example {example.id!r}: {error}") from error
-    return Prediction(example, reply, label, missing, repeat)
+        raise type(error)(f"task {task.name!r}, example {example.id!r}: {error}") from error
+    return Prediction(example, reply, label, missing, repeat, graded)
 
 
 def evaluation_of(
-    task: Task, split: str, prompt: Prompt, rows: Sequence[Prediction], classifier: Model | None = None
+    task: Task,
+    split: str,
+    prompt: Prompt | None,
+    rows: Sequence[Prediction],
+    classifier: Model | None = None,
+    answered_by: str = "",
 ) -> Evaluation:
     """Score a prompt's predictions for the examples of one split."""
-    scores = score(rows, task.labels)
-    judged_by = (task.positive, task.metric)
-    return Evaluation(task.name, split, prompt, tuple(rows), scores, *judged_by, classifier)
+    return Evaluation(
+        task=task.name,
+        split=split,
+        prompt=prompt,
+        rows=tuple(rows),
+        scores=score(rows, task.labels),
+        positive=task.positive,
+        metric=task.metric,
+        classifier=classifier,
+        answered_by=answered_by,
+    )
 
 
 def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
     """Count what was right, label by label; a ratio with nothing to divide by is 0.0."""
+    right, mean = sum(row.correct for row in rows) / len(rows), sum(row.score for row in rows) / len(rows)
+    if not labels:
+        return Scores(len(rows), (), 0.0, right, mean, ())
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     gold = [row.example.label for row in rows]
@@ -305,7 +399,8 @@ def score(rows: Sequence[Prediction], labels: Sequence[str]) -> Scores:
         n=len(rows),
         labels=by_label,
         macro_f1=sum(one.f1 for one in by_label) / len(by_label),
-        accuracy=sum(row.correct for row in rows) / len(rows),
+        accuracy=right,
+        score=mean,
         confusion=tuple(tuple(int(n) for n in line) for line in counts),
     )
 
@@ -319,9 +414,9 @@ def by_example(rows: Iterable[Prediction]) -> dict[str, tuple[Prediction, ...]]:
 
 
 def majority(rows: Sequence[Prediction]) -> Prediction:
-    """Return the first prediction that is right, if more than half of them are, else the first wrong one."""
-    right = 2 * sum(row.correct for row in rows) > len(rows)
-    return next(row for row in rows if row.correct == right)
+    """Return the first prediction with the median score, of an even number the lower one of the two."""
+    middle = statistics.median_low(row.score for row in rows)
+    return next(row for row in rows if row.score == middle)
 
 
 def in_order(base: Evaluation, new: Evaluation) -> Evaluation:
@@ -356,11 +451,34 @@ def answers_of(*evaluations: Evaluation) -> Answers:
         said = Counter(numbers.get(row.label, len(last.labels)) for row in rows)
         return tuple((answer, count / len(rows)) for answer, count in sorted(said.items()))
 
+    if not last.labels:
+        return _mean_of(lambda row: row.score, *evaluations)
+    units = _units(lambda row: numbers[str(row.example.label)], shares, *evaluations)
+    return Answers(units, len(last.labels), last.metric, numbers.get(last.positive))
+
+
+def _mean_of(value: Callable[[Prediction], float], *evaluations: Evaluation) -> Answers:
+    """Count answers as right by a value of 0 to 1, so that their accuracy is its mean."""
+
+    def shares(rows: Sequence[Prediction]) -> tuple[tuple[int, float], ...]:
+        mean = sum(map(value, rows)) / len(rows)
+        return (0, mean), (1, 1 - mean)
+
+    return Answers(_units(lambda _: 0, shares, *evaluations), 1, "accuracy")
+
+
+def _units(
+    number: Callable[[Prediction], int],
+    shares: Callable[[Sequence[Prediction]], tuple[tuple[int, float], ...]],
+    *evaluations: Evaluation,
+) -> tuple[tuple[Unit, int], ...]:
+    """Put the answers to the examples of a group together, and count how often each such unit occurs."""
+    last = evaluations[-1]
     sides = [by_example(one.rows) for one in (*(in_order(one, last) for one in evaluations[:-1]), last)]
     groups: dict[tuple[bool, str], list[Row]] = {}
     for name, rows in sides[-1].items():
         example = rows[0].example
-        row = Row(numbers[example.label], tuple(shares(side[name]) for side in sides))
+        row = Row(number(rows[0]), tuple(shares(side[name]) for side in sides))
         groups.setdefault((example.group is None, example.group or name), []).append(row)
     units: Counter[Unit] = Counter(tuple(sorted(rows)) for rows in groups.values())
-    return Answers(tuple(sorted(units.items())), len(last.labels), last.metric, numbers.get(last.positive))
+    return tuple(sorted(units.items()))

@@ -63,7 +63,7 @@ def truth(labels: int, discordance: float, loss: float) -> Truth:
     flips = max(discordance, loss)
     broken, fixed = min(RIGHT, (flips + loss) / 2), min(1 - RIGHT, (flips - loss) / 2)
     chances = numpy.tile([RIGHT - broken, broken, fixed, 1 - RIGHT - fixed], (labels, 1))
-    return Truth(chances, numpy.full(labels, WITHOUT_LABEL))
+    return Truth(chances, numpy.full(labels, WITHOUT_LABEL if labels > 1 else 1.0))
 
 
 def pull_request(
@@ -82,7 +82,7 @@ def pull_request(
     alike = (chosen < WITHIN) & (numpy.repeat(sizes, sizes) > 1)
     luck = numpy.where(alike, numpy.repeat(shared, sizes), own)
     kind = (luck[:, None] >= truth.chances.cumsum(axis=1)[gold, :-1]).sum(axis=1)
-    wrong = (gold + random.randint(1, labels, n)) % labels
+    wrong = (gold + random.randint(1, max(2, labels), n)) % labels
     wrong = numpy.where(missing < truth.without_label[gold], labels, wrong)
     base, new = numpy.where(kind < 2, gold, wrong), numpy.where(kind % 2 == 0, gold, wrong)
     rows = [

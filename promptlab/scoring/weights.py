@@ -95,10 +95,14 @@ class LabelIntervals:
 
 @dataclass(frozen=True)
 class Intervals:
-    """The intervals of an evaluation's figures; of each label's, in the task's order."""
+    """The intervals of an evaluation's figures; of each label's, in the task's order.
+
+    Of a graded task, `macro_f1` repeats `score`.
+    """
 
     macro_f1: Interval
     accuracy: Interval
+    score: Interval
     without_label: Interval
     labels: tuple[LabelIntervals, ...]
 
@@ -182,7 +186,7 @@ def intervals(answers: Answers) -> Intervals:
         return _interval(float(once.figure(name, label)[0]), drawn.figure(name, label))
 
     each = (LabelIntervals(of("precision", one), of("recall", one), of("f1", one)) for one in labels)
-    return Intervals(of("macro_f1"), of("accuracy"), _without_label(answers), tuple(each))
+    return Intervals(of("macro_f1"), of("accuracy"), of("accuracy"), _without_label(answers), tuple(each))
 
 
 def _without_label(answers: Answers) -> Interval:

@@ -471,6 +471,15 @@ def test_a_changed_label_is_named_and_counts_for_both_sides(project):
     assert "also changed: data: data.csv: 1 example (q009) new or changed" in project.judged().shown
 
 
+def test_an_overlay_is_named_when_it_comes_and_when_it_changes(project):
+    project.propose("worse")
+    project.edit("test_prompt.py", 'read_csv("data.csv")', 'read_csv("data.csv", overlay="overlay.csv")')
+    project.write("overlay.csv", "id,label,exclude,reason\nq009,insincere,,misread\nq010,,yes,a copy\n")
+    project.commit("overlay")
+    said = "also changed: data: overlay.csv: 2 examples (q009, q010) new or changed, 0 rows of main changed or gone"
+    assert said in project.judged().shown
+
+
 def test_a_changed_model_is_named_and_judged(project):
     project.edit("pyproject.toml", "max_tokens = 160", "max_tokens = 200")
     path = project.folder / CASSETTE
@@ -526,7 +535,7 @@ def test_without_a_base_a_comparison_is_skipped(project):
 
 def test_canonical_examples_that_are_not_marked_are_asked_for(project):
     project.write("test_prompt.py", TESTS + ASSERTIONS)
-    project.edit("data.csv", ",true\n", ",\n")
+    project.edit("data.csv", ",true,train\n", ",,train\n")
     done = project.pytest("-k", "all_canonical")
     assert "has no canonical examples: mark some in the column 'canonical'" in done.shown
 

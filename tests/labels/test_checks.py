@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import promptlab as pl
 from benchmarks.insincere.task import task
 from promptlab.labels import checks
-from promptlab.labels.extract import LABEL, read_label
+from promptlab.labels.extract import LABEL, read_answer
 from promptlab.labels.strategies import replies
 from promptlab.records import Reply
 from promptlab.scoring.evaluation import predict
@@ -105,7 +105,7 @@ def test_the_benchmarks_read_as_they_should():
 @given(replies(LABELS))
 def test_a_drawn_reply_states_its_label(drawn):
     cut_off = drawn.stop_reason == "max_tokens"
-    label, missing = read_label(pl.tagged(), LABELS, drawn.text, cut_off=cut_off)
+    label, missing = read_answer(pl.tagged(), LABELS, drawn.text, cut_off=cut_off)
     assert drawn.label == label
     assert (missing == "truncated") == cut_off
 
@@ -124,7 +124,7 @@ def recorded():
             for line in path.read_text(encoding="utf-8").splitlines()[1:-1]:
                 body = json.loads(line)["response"]["body"]
                 text = "".join(block.get("text", "") for block in body["content"])
-                label, _ = read_label(task.extract, task.labels, text)
+                label, _ = read_answer(task.extract, task.labels, text)
                 if label and body["stop_reason"] == "end_turn":
                     found[text] = label
     return sorted(found.items())
@@ -153,7 +153,7 @@ def test_there_are_recorded_replies_to_mutate():
 @given(st.sampled_from(RECORDED))
 def test_a_recorded_reply_keeps_its_label_in_another_form(name, pair):
     text, label = pair
-    assert label == read_label(task.extract, task.labels, MUTATIONS[name](text))[0]
+    assert label == read_answer(task.extract, task.labels, MUTATIONS[name](text))[0]
 
 
 @given(st.sampled_from(RECORDED), st.floats(0, 1))
@@ -167,7 +167,12 @@ def test_a_recorded_reply_that_was_cut_off_has_a_label_only_where_its_tag_is_com
 
 def test_an_extractor_that_fails_is_named_with_the_example():
     broken = pl.Task(
-        "broken", task.examples, task.labels, "brief", extract=lambda reply: {}[reply], answer_format=TAG
+        name="broken",
+        examples=task.examples,
+        labels=task.labels,
+        brief="brief",
+        extract=lambda reply: {}[reply],
+        answer_format=TAG,
     )
     with pytest.raises(
         pl.ExtractorError,

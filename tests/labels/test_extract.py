@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import promptlab as pl
 from promptlab.labels import checks
-from promptlab.labels.extract import LABEL, fold, normalize, read_label, whole_word
+from promptlab.labels.extract import LABEL, fold, normalize, read_answer, whole_word
 
 LABELS = ("sincere", "insincere")
 SENTENCES = {label: f"Therefore, in conclusion, this question is {label}." for label in LABELS}
@@ -135,7 +135,7 @@ READ = {
     [(name, reply, expected) for name, cases in READ.items() for reply, expected in cases.items()],
 )
 def test_a_form_is_read_as_it_stands(name, reply, expected):
-    label, missing = read_label(EXTRACTORS[name], LABELS, reply)
+    label, missing = read_answer(EXTRACTORS[name], LABELS, reply)
     assert expected == (label or missing)
     assert (label is None) != (missing is None)
 
@@ -144,7 +144,7 @@ def test_a_form_is_read_as_it_stands(name, reply, expected):
 def test_a_sentence_is_found_by_the_part_that_matters_whatever_the_line_ends(reply):
     expected = READ["phrase"][reply]
     for text in (reply, reply.replace("\n", " "), reply.replace(" ", "\n")):
-        assert (expected, None) == read_label(pl.phrase(SHORT), LABELS, text)
+        assert (expected, None) == read_answer(pl.phrase(SHORT), LABELS, text)
 
 
 @given(
@@ -188,7 +188,7 @@ CUT_OFF = {
 
 @pytest.mark.parametrize(("name", "reply"), CUT_OFF)
 def test_a_reply_that_was_cut_off_has_a_label_only_if_its_form_is_complete(name, reply):
-    label, missing = read_label(EXTRACTORS[name], LABELS, reply, cut_off=True)
+    label, missing = read_answer(EXTRACTORS[name], LABELS, reply, cut_off=True)
     assert CUT_OFF[name, reply] == (label or missing)
 
 
@@ -196,16 +196,16 @@ def test_an_extractor_that_cannot_read_a_cut_off_reply_finds_it_truncated():
     def last(reply):
         return re.findall("<label>(.*?)</label>", reply)[-1]
 
-    assert (None, "truncated") == read_label(last, LABELS, "<label>sinc", cut_off=True)
-    assert ("sincere", None) == read_label(last, LABELS, "<label>sincere</label> si", cut_off=True)
+    assert (None, "truncated") == read_answer(last, LABELS, "<label>sinc", cut_off=True)
+    assert ("sincere", None) == read_answer(last, LABELS, "<label>sincere</label> si", cut_off=True)
     with pytest.raises(pl.ExtractorError, match="IndexError"):
-        read_label(last, LABELS, "<label>sinc")
+        read_answer(last, LABELS, "<label>sinc")
 
     def reach(reply):
         raise pl.NetworkBlocked("closed")
 
     with pytest.raises(pl.NetworkBlocked, match="closed"):
-        read_label(reach, LABELS, "<label>sinc", cut_off=True)
+        read_answer(reach, LABELS, "<label>sinc", cut_off=True)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_unicode_forms_play_no_part(name, label, form):
     extract = pl.choice(labels) if name in ("choice", "phrase") else EXTRACTORS[name]
     reply = stated.get(name, "{}").format(unicodedata.normalize(form, labels[0]))
     if name not in ("choice", "phrase"):  # these search the reply itself
-        assert (labels[0], None) == read_label(extract, labels, reply)
+        assert (labels[0], None) == read_answer(extract, labels, reply)
 
 
 LONG = {
@@ -277,10 +277,10 @@ def test_a_long_reply_is_read(name):
     """A search that takes quadratic time does not come back from so many characters."""
     reply, expected = LONG[name]
     assert expected == (
-        read_label(pl.tagged(), LABELS, reply)[0] or read_label(pl.tagged(), LABELS, reply)[1]
+        read_answer(pl.tagged(), LABELS, reply)[0] or read_answer(pl.tagged(), LABELS, reply)[1]
     )
     for extract in EXTRACTORS.values():
-        assert None in read_label(extract, LABELS, reply)
+        assert None in read_answer(extract, LABELS, reply)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_a_long_reply_is_read(name):
     ],
 )
 def test_what_is_found_is_normalized_and_looked_up(labels, found, expected):
-    assert expected == read_label(lambda _: found, labels, "")[0]
+    assert expected == read_answer(lambda _: found, labels, "")[0]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_folding_twice_changes_nothing(text):
     ],
 )
 def test_labels_in_running_text_are_whole_words_the_longest_first(labels, reply, expected):
-    assert expected == read_label(pl.choice(labels), labels, reply)[0]
+    assert expected == read_answer(pl.choice(labels), labels, reply)[0]
 
 
 @pytest.mark.parametrize(
@@ -371,11 +371,11 @@ def test_an_extractor_that_raises_or_returns_something_else_is_named():
     with pytest.raises(
         pl.ExtractorError, match=r"the extractor raised KeyError\('well'\) on the reply 'well'"
     ):
-        read_label(lambda reply: {}[reply], LABELS, "well")
+        read_answer(lambda reply: {}[reply], LABELS, "well")
     with pytest.raises(
         pl.ExtractorError, match="the extractor returned 1 for the reply 'well', expected a label or"
     ):
-        read_label(lambda reply: 1, LABELS, "well")
+        read_answer(lambda reply: 1, LABELS, "well")
 
 
 def test_an_error_of_the_network_guard_is_passed_on():
@@ -383,7 +383,7 @@ def test_an_error_of_the_network_guard_is_passed_on():
         raise pl.NetworkBlocked("closed")
 
     with pytest.raises(pl.NetworkBlocked, match="closed"):
-        read_label(reach, LABELS, "well")
+        read_answer(reach, LABELS, "well")
 
 
 @pytest.mark.parametrize("name", ["", "<label>", "a b", "1"])

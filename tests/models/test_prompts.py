@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import anthropic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import promptlab as pl
+from benchmarks.insincere.task import task as insincere
+from promptlab.cassettes import format as files
 from promptlab.errors import DataError
 from promptlab.labels.extract import tagged
-from promptlab.models import messages_api
-from promptlab.models.prompts import PARTS, build, first, load_prompt, request, save_prompt
+from promptlab.models import profiles
+from promptlab.models.messages_api import reply_in
+from promptlab.models.prompts import PARTS, build, first, load_prompt, save_prompt
 from promptlab.records import Model, Prompt
+from promptlab.scoring.evaluation import predict
 
 from ..conftest import ROOT
 from ..examples import task
@@ -149,7 +155,45 @@ def test_an_empty_prompt_is_a_prompt(tmp_path):
     assert (("user", "Rain?"),) == build(load_prompt(tmp_path), "Rain?", Model("any")).messages
 
 
-def test_production_asks_with_the_arguments_of_the_tests():
-    prompt = Prompt("system", "<", ">", demonstrations=SHOWN)
-    expected = messages_api.arguments(build(prompt, "Rain?", Model("any", max_tokens=1024)))
-    assert expected == request(prompt, "Rain?", "any")
+HELD_OUT = {
+    "in test": lambda of: of.split("test")[0],
+    "in validation": lambda of: of.split("validation")[0],
+    "canonical": lambda of: of.canonical[0],
+}
+
+
+@pytest.mark.parametrize("where", HELD_OUT)
+def test_a_demonstration_that_the_prompt_is_judged_on_is_refused(where):
+    of = task(examples=[replace(e, canonical=n == 9) for n, e in enumerate(task().examples)])
+    example = HELD_OUT[where](of)
+    prompt = Prompt(demonstrations=[(f" {example.text}\n", "x")])
+    with pytest.raises(
+        DataError,
+        match=rf"is example '{example.id}', which is {'canonical' if where == 'canonical' else 'in validation or test'}",
+    ):
+        of.demonstrated(prompt)
+    with pytest.raises(DataError, match=example.id):
+        pl.evaluate(of, prompt, classifier="any")  # no call is made
+
+
+def test_a_demonstration_from_train_does_not_count_in_the_minibatches_of_its_prompt():
+    of = task()
+    drawn = of.minibatch(Prompt(), per_label=100, seed=0, iteration=1)
+    shown = Prompt(demonstrations=[(drawn[0].text, "x")])
+    assert (drawn[0],) == of.demonstrated(shown)
+    assert set(drawn[1:]) == set(of.minibatch(shown, per_label=100, seed=0, iteration=1))
+
+
+def test_what_was_tested_is_what_runs():
+    """Production asks with the body that is recorded, and reads as the tests read, to the byte."""
+    folder = ROOT / "benchmarks/insincere/one-line"
+    recording = files.read(ROOT / "cassettes/local/insincere/one-line-test.jsonl")
+    model = profiles.read(ROOT / "pyproject.toml", live=False, name="local").classifier
+    for example in insincere.split("test")[:20]:
+        arguments = pl.request(folder, example.text, model)
+        sent = arguments | arguments.pop("extra_body")
+        sent.pop("extra_body", None)
+        entry = recording.calls[files.request_key("POST", "/v1/messages", sent)]
+        message = anthropic.types.Message.model_validate(entry["response"]["body"] | {"id": "x"})
+        expected = predict(insincere, example, reply_in(entry["response"]["body"]))
+        assert (expected.label, expected.missing) == insincere.read(message)

@@ -32,7 +32,8 @@ def seen(wrong: dict[str, str | None], text: str = "because", prompt: Prompt = P
     rows = []
     for example in task().splits["train"]:
         label = wrong.get(example.id, example.label)
-        rows.append(Prediction(example, reply(text), label, None if label else "absent"))
+        right = float(label == example.label)
+        rows.append(Prediction(example, reply(text), label, None if label else "absent", score=right))
     return evaluation_of(task(), "train", prompt, rows)
 
 
@@ -267,3 +268,20 @@ def test_copying_is_found_whatever_case_and_punctuation():
     assert copied("'is it cold outside'", held_out)
     assert copied("the best way to cook rice", held_out) is None
     assert copied("is it cold?", held_out) is None
+
+
+def test_notes_are_shown_to_the_critic():
+    noted = replace(task(), examples=tuple(replace(e, note=f"note of {e.id}") for e in task().examples))
+    rows = [
+        replace(row, example=replace(row.example, note=f"note of {row.example.id}"))
+        for row in seen({WEATHER[0]: "food"}).rows
+    ]
+    found = evaluation_of(noted, "train", PARENT, rows)
+    text = context(noted, found, [], Model("m"), mistakes=5, correct=0, seed=0).messages[0][1]
+    assert f'"note": "note of {WEATHER[0]}"' in text
+    assert (
+        '"note"'
+        not in context(
+            task(), seen({WEATHER[0]: "food"}), [], Model("m"), mistakes=5, correct=0, seed=0
+        ).messages[0][1]
+    )

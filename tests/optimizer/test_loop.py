@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,8 +16,8 @@ from promptlab.data.sampling import rank
 from promptlab.models.prompts import first
 from promptlab.optimizer.history import Candidate, Iteration
 from promptlab.optimizer.loop import better, judge
-from promptlab.records import Prediction, Reply
-from promptlab.scoring.evaluation import evaluation_of
+from promptlab.records import Reply
+from promptlab.scoring.evaluation import evaluation_of, predict
 
 from .. import examples
 from ..examples import LABELS, model, task
@@ -117,7 +119,7 @@ def test_a_critic_that_says_nothing_useful_leaves_the_first_prompt():
 
 def test_bad_data_costs_nothing():
     with serving(examples.answer) as server:
-        with pytest.raises(pl.DataError, match="at least 5 are needed"):
+        with pytest.raises(pl.DataError, match="Each split needs 5 of each label"):
             optimized(server.url, of=task(20))
         assert [] == server.bodies
 
@@ -206,7 +208,7 @@ def test_the_asynchronous_api_gives_the_same():
 
 def scored(right: int, prompt: pl.Prompt):
     rows = [
-        Prediction(e, Reply("", "end_turn", (), "m", 1, 1), e.label if n < right else None)
+        predict(task(), e, Reply(f"<label>{e.label}</label>" if n < right else "", "end_turn", (), "m", 1, 1))
         for n, e in enumerate(task().examples[:20])
     ]
     return evaluation_of(task(), "validation", prompt, rows)
@@ -257,3 +259,87 @@ def test_a_setting_below_one_is_an_error(name):
 def test_an_empty_prompt_is_a_prompt_to_start_from():
     with serving(examples.answer) as server:
         assert pl.Prompt() == optimized(server.url, prompt=pl.Prompt()).first
+
+
+def test_notes_are_never_sent_with_the_text_that_is_asked_about():
+    noted = task(examples=[replace(e, note=f"SECRET {e.label}") for e in task().examples])
+    with serving(examples.answer) as server:
+        pl.evaluate(noted, pl.Prompt("Better"), classifier=model(server.url))
+    assert "SECRET" not in json.dumps(server.bodies)
+
+
+def test_a_draw_of_ones_own_chooses_the_minibatches():
+    def longest(examples, labels, seed, iteration):
+        assert (("weather", "food"), 0) == (labels, seed)
+        return sorted(examples, key=lambda e: (-len(e.text), e.id))[iteration : iteration + 9]
+
+    with serving(examples.answer) as server:
+        run = optimized(server.url, of=task(draw=longest))
+        plain = optimized(server.url)
+    train = task().split("train")
+    for step in run.history:
+        expected = [e.id for e in longest(train, ("weather", "food"), 0, step.number)]
+        assert expected == [row.example.id for row in step.parent.minibatch.rows]
+    assert run.history[0].parent.minibatch != plain.history[0].parent.minibatch
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda *given: [], lambda given, *rest: [given[0], given[0]], lambda *given: task().split("test")[:1]],
+    ids=["nothing", "one twice", "one of test"],
+)
+def test_a_draw_of_what_is_no_train_example_is_refused(draw):
+    with pytest.raises(
+        pl.DataError, match=r"draw returned \d examples for iteration 1, expected one or more of the 30"
+    ):
+        task(draw=draw).minibatch(pl.Prompt(), per_label=5, seed=0, iteration=1)
+
+
+def test_an_overlay_changes_the_outcome(tmp_path):
+    """Two labels are wrong in the data; the overlay mends them, and excludes a third example."""
+    rows = [{"id": e.id, "text": e.text, "label": e.label} for e in task().examples]
+    test = [e.id for e in task().split("test")]
+    bad = {
+        one: {"weather": "food", "food": "weather"}[row["label"]]
+        for row in rows
+        if (one := row["id"]) in test[:2]
+    }
+    data = tmp_path / "data.csv"
+    lines = [
+        f"{r['id']},{r['text']},{bad.get(r['id'], r['label'])},{'test' if r['id'] in test else ''}\n"
+        for r in rows
+    ]
+    data.write_text("id,text,label,split\n" + "".join(lines))
+    overlay = tmp_path / "overlay.csv"
+    right = {row["id"]: row["label"] for row in rows}
+    overlay.write_text(
+        "id,label,exclude,reason\n"
+        + "".join(f"{one},{right[one]},,misread\n" for one in bad)
+        + f"{test[2]},,yes,a copy\n"
+    )
+    with serving(examples.answer) as server:
+        plain, mended = (
+            pl.evaluate(
+                task(examples=pl.read_csv(data, **more)), pl.Prompt("Better"), classifier=model(server.url)
+            )
+            for more in ({}, {"overlay": overlay})
+        )
+    assert (30, 2) == (plain.examples, len(plain.mistakes))
+    assert (29, 0) == (mended.examples, len(mended.mistakes))
+
+
+def test_a_reply_prefix_changes_what_is_answered_and_is_part_of_it():
+    """A model that reasons without end unless its reply is begun for it."""
+
+    def begun(body):
+        number = int(re.search(r"Sentence (\d+)", body["messages"][0]["content"])[1])
+        last = body["messages"][-1]
+        return f"{LABELS[number % 2]}</label>" if last["role"] == "assistant" else "Well, let me think."
+
+    with serving(begun) as server:
+        with_prefix, without = (
+            pl.evaluate(task(), pl.Prompt(reply_prefix=start), classifier=model(server.url))
+            for start in ("<label>", "")
+        )
+    assert (1.0, 0.0) == (with_prefix.macro_f1, without.macro_f1)
+    assert 1.0 == without.missing["absent"]

@@ -40,7 +40,7 @@ def run():
 
 def hostile(text: str = HOSTILE):
     rows = [
-        Prediction(replace(e, text=text, note=text), Reply(text, "end_turn", (), "m", 1, 1), e.label if n % 2 else None, "absent")
+        Prediction(replace(e, text=text, note=text), Reply(text, "end_turn", (), "m", 1, 1), e.label if n % 2 else None, None if n % 2 else "absent", score=float(n % 2))
         for n, e in enumerate(task().examples[:6])
     ]  # fmt: skip
     return evaluation_of(task(), "test", Prompt(text, text, text, text), rows)
@@ -196,7 +196,9 @@ def scored(run, right):
     for n in range(100):
         example = replace(run.test.rows[0].example, id=str(n), label=task().labels[n % 2])
         label = example.label if n // 2 < right else task().labels[1 - n % 2]
-        rows.append(replace(run.test.rows[0], example=example, label=label))
+        rows.append(
+            replace(run.test.rows[0], example=example, label=label, score=float(label == example.label))
+        )
     return evaluation_of(task(), "test", Prompt(f"{right} right"), rows)
 
 

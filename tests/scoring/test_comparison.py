@@ -27,7 +27,8 @@ def answered(right, *, prompt="base", model=MODEL, of=None, **fields):
         gold = LABELS[n % 2]
         label = gold if right[n] else LABELS[1 - n % 2]
         reply = Reply(f"It is {label}.", "end_turn", ("text",), "small", 1, 1)
-        rows.append(Prediction(Example(f"e{n}", f"text {n}", gold), reply, label))
+        example = Example(f"e{n}", f"text {n}", gold)
+        rows.append(Prediction(example, reply, label, score=float(right[n])))
     return evaluation_of(task(**fields), "test", Prompt(prompt), rows, model)
 
 
@@ -85,7 +86,7 @@ def test_each_verdict_says_what_to_do():
     unchanged = answered([True] * 40)
     marked = pair(400, 12, 12)
     rows = [replace(row, example=replace(row.example, canonical=True)) for row in marked[0].rows[:2]]
-    wrong = [replace(rows[0], label="food"), rows[1]]
+    wrong = [replace(rows[0], label="food", score=0.0), rows[1]]
     broken = [
         replace(one, canonical_rows=tuple(some)) for one, some in zip(marked, (rows, wrong), strict=True)
     ]
@@ -107,7 +108,9 @@ def test_each_verdict_says_what_to_do():
 
 def test_a_canonical_example_is_broken_only_where_the_base_has_it_right():
     base, new = pair(40, 8, 0)
-    right, wrong = (replace(base.rows[0], label=label) for label in ("weather", "food"))
+    right, wrong = (
+        replace(base.rows[0], label=label, score=float(label == "weather")) for label in ("weather", "food")
+    )
 
     def verdict(before, after):
         sides = zip((base, new), (before, after), strict=True)
@@ -128,7 +131,9 @@ def test_flips_of_prompts_that_were_asked_several_times_say_which_are_chance():
         rows = []
         for number, row in enumerate(one.rows):
             other = LABELS[1 - LABELS.index(row.label)]
-            third = replace(row, label=other, repeat=2) if number in fickle else replace(row, repeat=2)
+            third = replace(row, repeat=2)
+            if number in fickle:
+                third = replace(third, label=other, score=1 - row.score)
             rows += [row, replace(row, repeat=1), third]
         return evaluation_of(task(), "test", one.prompt, rows, MODEL)
 

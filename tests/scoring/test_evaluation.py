@@ -24,7 +24,13 @@ def reply(text: str, stop_reason: str = "end_turn") -> Reply:
 
 def rows(pairs):
     return [
-        Prediction(Example(str(n), "text", gold), reply(""), said, None if said else "empty")
+        Prediction(
+            Example(str(n), "text", gold),
+            reply(""),
+            said,
+            None if said else "empty",
+            score=float(gold == said),
+        )
         for n, (gold, said) in enumerate(pairs)
     ]
 
@@ -86,7 +92,7 @@ def test_a_reply_is_a_label_or_says_why_not(said, expected):
 
 @pytest.mark.parametrize("text", ["food</label>", "<label>food</label>"])
 def test_the_start_of_the_reply_counts_whether_the_server_repeats_it_or_not(text):
-    found = predict(task(), Example("1", "text", "food"), reply(text), reply_prefix="<label>")
+    found = predict(task(), Example("1", "text", "food"), reply(text), Prompt(reply_prefix="<label>"))
     assert "food" == found.label
 
 
@@ -126,7 +132,7 @@ def test_f1_is_that_of_the_positive_label():
 def test_examples_that_share_a_group_are_weighted_together():
     about = task()
     examples = [replace(one, group=f"g{n // 4}") for n, one in enumerate(about.examples[:40])]
-    told = [Prediction(one, reply(""), one.label) for one in examples]
+    told = [Prediction(one, reply(""), one.label, score=1.0) for one in examples]
     grouped = evaluation_of(about, "test", Prompt(), told)
     alone = evaluation_of(
         about, "test", Prompt(), [replace(r, example=replace(r.example, group=None)) for r in told]

@@ -31,7 +31,7 @@ def tables(draw, prompts=2):
     said = st.tuples(*[st.integers(0, labels)] * prompts)
     counts = st.dictionaries(said, st.integers(1, 30), min_size=1, max_size=6)
     cells = {(gold, *one): n for gold in range(labels) for one, n in draw(counts).items()}
-    return cells, labels, draw(st.sampled_from(METRICS)), draw(st.integers(0, labels - 1))
+    return cells, labels, draw(st.sampled_from(METRICS[:3])), draw(st.integers(0, labels - 1))
 
 
 def written_out(cells):

@@ -1,0 +1,154 @@
+"""Which examples are train, validation and test: the data's own column, or a split stratified by label."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from promptlab.data.sampling import rank
+from promptlab.errors import DataError
+from promptlab.records import Example
+
+SPLITS = ("train", "validation", "test")
+SHARES = (0.4, 0.2, 0.4)
+FEWEST_PER_LABEL = 5  # examples in a split; below, its F1 says nothing
+SHOWN = 40  # shortages that are named
+
+Stratum = Callable[[Example], str]
+Cells = Mapping[str, Sequence[int]]  # of each label, a number for each split
+
+
+def assign(
+    examples: Sequence[Example], stratum: Stratum, shares: Sequence[float] = SHARES, seed: int = 0
+) -> dict[str, str]:
+    """Return the split of each example, by its id.
+
+    What the data say stays, and canonical examples are in train. The others are taken in the order of a hash
+    of their ids: the first five of each label go to train, five to validation, five to test, and of the rest
+    the first 40% to train, and so on. Groups are taken whole, in hash order, and go where they fill most of
+    what their labels lack, so that a large group may upset the shares. A new example moves few others; it
+    moves none where the data have a split already.
+
+    Args:
+        examples: all of the task's.
+        stratum: an example's label, or the same for all where they are not to be stratified.
+        shares: of train, validation and test; they add up to 1.
+        seed: changes the split.
+
+    Raises:
+        DataError: the examples of a group are in several splits, or a canonical one is not in train.
+    """
+    groups: dict[tuple[bool, str], list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[example.group is None, example.group or example.id].append(example)
+    found: dict[str, str] = {}
+    total, placed = (_counts(some, stratum) for some in (examples, ()))
+    waiting = []
+    for key in sorted(groups, key=lambda key: (rank(seed, key[1]), key)):
+        members = groups[key]
+        if split := _given(members):
+            _place(members, split, found, placed, stratum)
+        else:
+            waiting.append(members)
+    least = {label: [FEWEST_PER_LABEL * (share > 0) for share in shares] for label in total}
+    whole = {label: _quotas(sum(cells), shares) for label, cells in total.items()}
+    rest = []
+    for members in waiting:
+        split, gain = _most_lacking(_counts(members, stratum), placed, least)
+        if gain:
+            _place(members, split, found, placed, stratum)
+        else:
+            rest.append(members)
+    for members in rest:
+        split, _ = _most_lacking(_counts(members, stratum), placed, whole)
+        _place(members, split, found, placed, stratum)
+    return found
+
+
+def count(
+    examples: Iterable[Example], home: Mapping[str, str], stratum: Stratum, labels: Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """Count the examples of each label in each split."""
+    found = Counter((home[one.id], stratum(one)) for one in examples)
+    labels = tuple(labels)
+    return {split: {label: found[split, label] for label in labels} for split in SPLITS}
+
+
+def shortage(counts: Mapping[str, Mapping[str, int]], shares: Sequence[float]) -> str:
+    """Say which splits have too few examples of which labels, and how many are needed; "" where none has."""
+    used = [split for split, share in zip(SPLITS, shares, strict=True) if share]
+    lacking = {
+        label: {split: FEWEST_PER_LABEL - counts[split][label] for split in used} for label in counts["train"]
+    }
+    short = [
+        f"{counts[s][label]} of {label!r} in {s}" for label, of in lacking.items() for s in used if of[s] > 0
+    ]
+    more = {label: sum(max(0, n) for n in of.values()) for label, of in lacking.items()}
+    if not short:
+        return ""
+    add = ", ".join(f"{n} of {label!r}" for label, n in more.items() if n)
+    return (
+        f"too few examples: {', '.join(short[:SHOWN])}{', ...' if len(short) > SHOWN else ''}. Each split needs "
+        f"{FEWEST_PER_LABEL} of each label, which is {FEWEST_PER_LABEL * len(used)} of each in all: add {add}"
+    )
+
+
+def _given(members: Sequence[Example]) -> str | None:
+    """Return the split that the data, or a canonical member, demand of a group; None where nothing does."""
+    demanded = {one.split: one for one in members if one.split}
+    if pinned := next((one for one in members if one.canonical), None):
+        demanded.setdefault("train", pinned)
+    if len(demanded) > 1:
+        (a, one), (b, other) = list(demanded.items())[:2]
+        where = f"group {one.group!r}" if one.group else f"example {one.id!r}"
+        raise DataError(
+            f"{where} is in two splits: {one.id!r} in {a}, {other.id!r} in {b}. Examples of a group stay "
+            f"together, and canonical examples belong to train, since the critic sees them: correct the column 'split'"
+        )
+    return next(iter(demanded), None)
+
+
+def _counts(examples: Iterable[Example], stratum: Stratum) -> defaultdict[str, list[int]]:
+    """Count examples by label, all in the first cell of three."""
+    found: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(SPLITS))
+    for label, count in Counter(map(stratum, examples)).items():
+        found[label][0] = count
+    return found
+
+
+def _place(
+    members: Sequence[Example],
+    split: str,
+    found: dict[str, str],
+    placed: defaultdict[str, list[int]],
+    stratum: Stratum,
+) -> None:
+    for one in members:
+        found[one.id] = split
+        placed[stratum(one)][SPLITS.index(split)] += 1
+
+
+def _quotas(count: int, shares: Sequence[float]) -> list[int]:
+    """Divide a number by shares; of each split, five come first. The largest remainders are rounded up."""
+    least = [FEWEST_PER_LABEL * (share > 0) for share in shares]
+    over = max(0, count - sum(least))
+    exact = [few + over * share for few, share in zip(least, shares, strict=True)]
+    whole = [int(one + 1e-9) for one in exact]
+    order = sorted(range(len(shares)), key=lambda split: (whole[split] - exact[split], split))
+    for split in order[: max(0, count - sum(whole))]:
+        whole[split] += 1
+    return whole
+
+
+def _most_lacking(counts: Cells, placed: Mapping[str, list[int]], wanted: Cells) -> tuple[str, int]:
+    """Return the split in which a group fills most of what its labels lack, and how much that is."""
+
+    def fills(split: int) -> tuple[int, int]:
+        lacking = [(n[0], wanted[label][split] - placed[label][split]) for label, n in counts.items()]
+        return sum(min(n, max(0, lack)) for n, lack in lacking), sum(lack for _, lack in lacking)
+
+    best = max(
+        range(len(SPLITS)),
+        key=lambda split: (fills(split)[0], fills(split)[0] == 0 and fills(split)[1], -split),
+    )
+    return SPLITS[best], fills(best)[0]
