@@ -42,6 +42,7 @@ from promptlab.records import Example, Model, Prompt, Request
 from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
+from promptlab.scoring.no_model import baselines
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,8 @@ class Lab:
             run, seconds = synchronous(self._steps)(task, settings)
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
-        lines = terminal.run(run, seconds)
+        known = {split: baselines(task, split) for split in ("validation", "test")}
+        lines = terminal.run(run, seconds, known)
         return self._outcome(job, task, run, [run.first, run.best], list(lines))
 
     async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
@@ -272,7 +274,7 @@ class Lab:
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)
-        lines = list(terminal.evaluation(result))
+        lines = list(terminal.evaluation(result, baselines(task, result.split)))
         lines += [f"note: {notice}"] if notice else []
         judged = [result.asked_with] if result.split == "test" else []
         outcome = self._outcome(job, task, result, judged, lines)
@@ -302,7 +304,8 @@ class Lab:
             looks = [ledger.describe(path, task, judged)]
         source = terminal.provenance(files.read_header(job.path))
         page = self._settings.pages / f"{job.task}-{job.next_name}.html"
-        html.write(page, result, source)
+        split = "test" if isinstance(result, Run) else result.split
+        html.write(page, result, source, baselines(task, split))
         section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, f"report: {page}"])
         return Outcome(result, [section], looks)
 

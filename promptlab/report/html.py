@@ -8,14 +8,14 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptlab.models.prompts import files_of
 from promptlab.optimizer.history import Run
 from promptlab.records import shown
-from promptlab.report.terminal import conclusion
+from promptlab.report.terminal import beside, conclusion
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
 
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     import jinja2
 
 
-def render(result: Run | Evaluation, provenance: str) -> str:
-    """Return the page of a run or an evaluation, a whole HTML document."""
+def render(result: Run | Evaluation, provenance: str, baselines: Sequence[Evaluation] = ()) -> str:
+    """Return the page of a run or an evaluation, a whole HTML document; of a run, `baselines` are those on test."""
     name = "run" if isinstance(result, Run) else "evaluation"
-    given = {name: result, "provenance": provenance}
+    given = {name: result, "provenance": provenance, "baselines": baselines}
     return _templates().get_template(f"{name}.html").render(given)
 
 
-def write(path: Path, result: Run | Evaluation, provenance: str) -> None:
+def write(
+    path: Path, result: Run | Evaluation, provenance: str, baselines: Sequence[Evaluation] = ()
+) -> None:
     """Write the page of a run or an evaluation, into a folder that git ignores."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n")
-    path.write_text(masked(render(result, provenance)), encoding="utf-8", errors="replace")
+    path.write_text(masked(render(result, provenance, baselines)), encoding="utf-8", errors="replace")
 
 
 @functools.cache
@@ -48,7 +50,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(diff=diff, conclusion=conclusion, files=files_of, shown=shown)
+    environment.filters.update(diff=diff, conclusion=conclusion, files=files_of, shown=shown, beside=beside)
     return environment
 
 

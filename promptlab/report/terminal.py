@@ -7,6 +7,7 @@ from typing import Any
 from promptlab.data.task import Task
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.records import Usage, metric_name
+from promptlab.scoring.comparison import compare
 from promptlab.scoring.comparison import detectable as detectable_difference
 from promptlab.scoring.evaluation import Evaluation
 
@@ -24,12 +25,15 @@ def iteration(step: Iteration, of: int) -> str:
     )
 
 
-def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
+def run(
+    run: Run, seconds: Mapping[int, float], baselines: Mapping[str, Sequence[Evaluation]]
+) -> Iterator[str]:
     """Yield the table of a run, prompt by prompt, the examples, and the results on test.
 
-    `seconds` is how long each iteration took this time, by its number; under 0, the whole run.
+    `seconds` is how long each iteration took this time, by its number; under 0, the whole run. `baselines` are
+    the results without a model on "validation" and "test".
     """
-    yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds)])
+    yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds, baselines["validation"])])
     yield ""
     yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
     yield ""
@@ -38,7 +42,7 @@ def run(run: Run, seconds: Mapping[int, float]) -> Iterator[str]:
     yield from _aligned("<" + ">" * len(labels), [("examples", *labels), *splits])
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
-        yield from evaluation(result)
+        yield from evaluation(result, baselines["test"])
     if run.best != run.first:
         yield ""
         yield f"best prompt {run.best.id} against first {run.first.id} on test"
@@ -71,7 +75,17 @@ def detectable(task: Task, split: str = "test") -> str:
     return f"{split} ({len(task.split(split))} examples) {shows}, if {share:.0%} of the answers flip"
 
 
-def evaluation(result: Evaluation) -> Iterator[str]:
+def beside(result: Evaluation, baselines: Sequence[Evaluation]) -> str:
+    """Say what is reached without a model, and whether the prompt is better than the best of it; "" for nothing."""
+    if not baselines:
+        return ""
+    figures = ", ".join(f"{one.subject} {_off(one)}" for one in baselines)
+    best = max(baselines, key=lambda one: one.primary)
+    shown = "better" if compare(best, result).verdict in ("better", "broken") else "not shown to be better"
+    return f"without a model: {result.primary_name} of {figures}; {result.subject} is {shown} than {best.subject}"
+
+
+def evaluation(result: Evaluation, baselines: Sequence[Evaluation]) -> Iterator[str]:
     """Yield the figures of an evaluation with their 95% intervals, label by label."""
     figures = result.figures
     shown = ", ".join(map(str, figures))
@@ -91,6 +105,8 @@ def evaluation(result: Evaluation) -> Iterator[str]:
         cells = (getattr(ends, name).around(getattr(one, name)) for name in ("precision", "recall", "f1"))
         rows.append((f"  {one.label}", *cells, str(one.support)))
     yield from _aligned("<<<<>", rows if result.labels else [])
+    if line := beside(result, baselines):
+        yield f"  {line}"
 
 
 def orphans(count: int, *, pruned: bool) -> str:
@@ -115,7 +131,11 @@ def _head(run: Run) -> tuple[str, ...]:
     return (f"{run.test.primary_name} of prompt", *splits, "verdict", *usage)
 
 
-def _rows(run: Run, seconds: Mapping[int, float]) -> Iterator[tuple[str, ...]]:
+def _rows(
+    run: Run, seconds: Mapping[int, float], baselines: Sequence[Evaluation]
+) -> Iterator[tuple[str, ...]]:
+    if baselines:
+        yield ("TF-IDF", "-", _off(baselines[0]), "no model", "", "", "", "")
     yield (f"0 {run.first.id}", *_scored(run.history[0].parent, run), "first", "", "", "", "")
     for step in run.history:
         name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"

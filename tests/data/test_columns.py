@@ -166,3 +166,8 @@ def test_a_disputed_example_is_not_drawn_and_figures_are_given_without_it():
     about = task(examples=doubtful)
     drawn = about.minibatch(pl.Prompt(), per_label=100, seed=0, iteration=1)
     assert {e.id for e in about.split("train") if not e.disputed} == {e.id for e in drawn}
+    wrong = pl.score(
+        about, [{"id": e.id, "reply": "" if e.disputed else f"<label>{e.label}</label>"} for e in doubtful]
+    )
+    assert 1.0 == wrong.undisputed.macro_f1 > wrong.macro_f1
+    assert None is pl.score(task(), [{"id": e.id, "reply": ""} for e in examples()]).undisputed

@@ -26,6 +26,9 @@ HOSTILE = """</td></table><script>document.title = "pwned"</script><img src=x on
 {{ 7 * 7 }} <b>bold</b> & "quotes" 'single' €🙂 \u202e \x00"""
 
 
+NO_BASELINES = dict.fromkeys(("validation", "test"), ())
+
+
 @pytest.fixture(scope="module")
 def run():
     with serving(examples.answer) as server:
@@ -185,7 +188,7 @@ def test_an_iteration_is_one_line(run):
 
 def test_a_run_without_improvement_says_so(run):
     same = replace(run, best=run.first, test=run.test_first)
-    said = list(lines.run(same, dict.fromkeys(range(3), 0.0)))
+    said = list(lines.run(same, dict.fromkeys(range(3), 0.0), NO_BASELINES))
     assert "the critic found no better prompt: the first is still the best" in said
     assert "the critic found no better prompt" in page.render(same, "")
 
@@ -211,12 +214,12 @@ def scored(run, right):
 def test_a_run_claims_no_more_than_test_shows(run, first, best, said):
     result = replace(run, test_first=scored(run, first), test=scored(run, best))
     assert said == lines.conclusion(result)
-    assert said in lines.run(result, dict.fromkeys(range(3), 0.0))
+    assert said in lines.run(result, dict.fromkeys(range(3), 0.0), NO_BASELINES)
     assert said in html.unescape(page.render(result, ""))
 
 
 def test_a_run_shows_how_many_examples_of_each_label_each_split_has(run):
-    said = list(lines.run(run, dict.fromkeys(range(3), 0.0)))
+    said = list(lines.run(run, dict.fromkeys(range(3), 0.0), NO_BASELINES))
     document = re.sub(r"<.*?>", " ", page.render(run, ""))
     for split, counts in task().counts.items():
         row = f"{split} {' '.join(map(str, counts.values()))}"
@@ -226,7 +229,7 @@ def test_a_run_shows_how_many_examples_of_each_label_each_split_has(run):
 
 def test_every_figure_has_its_interval():
     result = hostile("x")
-    shown = "\n".join(lines.evaluation(result))
+    shown = "\n".join(lines.evaluation(result, ()))
     document = page.render(result, "")
     ends = result.intervals
     for one in (ends.macro_f1, ends.accuracy, ends.without_label, *(label.f1 for label in ends.labels)):

@@ -182,3 +182,8 @@ def test_the_split_and_the_draws_go_by_hash_alone():
 
 def test_what_a_graded_split_can_show_is_known_beforehand():
     assert 0.1 < pl.detectable(graded()) < 0.5
+
+
+def test_there_is_no_baseline_for_a_graded_task():
+    with pytest.raises(pl.PromptlabError, match="is graded: there are no labels"):
+        pl.baseline(graded())
