@@ -11,6 +11,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="promptlab", description="pytest for prompts")
     first = parser.add_subparsers(required=True)
+    init = first.add_parser("init", help="write the files of a new task around a file of examples")
+    init.add_argument("name", metavar="NAME", help="of the task and its folder")
+    init.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="CSV, TSV, JSON lines or Parquet"
+    )
+    init.add_argument(
+        "--label", default="label", metavar="COLUMN", help="the column of labels (default: label)"
+    )
+    init.add_argument(
+        "--text", default="", metavar="COLUMN", help="the column of texts (default: text, or the longest)"
+    )
+    init.set_defaults(run=_init)
     _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))
     cassettes = first.add_parser("cassettes", help="recorded calls")
     commands = cassettes.add_subparsers(required=True)
@@ -65,6 +77,19 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--seed", type=int, default=0, help="as Task(split_seed=...)")
     command.set_defaults(run=_split)
+
+
+def _init(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.scaffold.files import create
+
+    for path in create(Path.cwd(), known.name, known.data, text=known.text, label=known.label):
+        sys.stdout.write(f"wrote {path.relative_to(Path.cwd())}\n")
+    sys.stdout.write(
+        f"next: say in {known.name}/task.py and {known.name}/prompt/system.md what the labels mean, then\n"
+        f"  export ANTHROPIC_API_KEY=... && pytest --live {known.name}    # ask the model once, and record it\n"
+        f"  pytest {known.name}                                           # from then on, offline and free\n"
+    )
+    return 0
 
 
 def _split(known: argparse.Namespace, _: list[str]) -> int:

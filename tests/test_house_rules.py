@@ -29,6 +29,7 @@ ROOMS = (
     {"gate"},
     {"report"},
     {"plugin"},
+    {"scaffold"},
     {"cli"},
 )
 LONGEST_CHAIN = 12  # modules that import one another in a row

@@ -1,0 +1,1 @@
+"""The files of a new task, written by `promptlab init`."""

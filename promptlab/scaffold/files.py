@@ -1,0 +1,125 @@
+"""The files of a new task: what can be told from the data is filled in, the rest is marked with TODO."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from promptlab.data.readers import rows_of
+from promptlab.data.task import Task
+from promptlab.errors import DataError, shorten
+from promptlab.models.prompts import first, save_prompt
+from promptlab.records import Example
+
+TEMPLATES = Path(__file__).with_name("templates")
+MOST_LABELS = 50  # distinct values; with more, a column is hardly one of labels
+READERS = {
+    ".csv": "read_csv",
+    ".tsv": "read_tsv",
+    ".jsonl": "read_jsonl",
+    ".ndjson": "read_jsonl",
+    ".parquet": "read_parquet",
+}
+
+
+def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "label") -> Iterator[Path]:
+    """Write a task, its data card, test and first prompt into the folder `name`, and a workflow.
+
+    Args:
+        root: the project's folder.
+        name: of the task and its folder; letters, digits and "_".
+        data: the file of the examples; it stays where it is.
+        text: its column of texts; "" takes `text`, or the column with the longest values.
+        label: its column of labels.
+
+    Yields:
+        The files that were written.
+
+    Raises:
+        DataError: the data cannot be used, or a file is there already; nothing was written.
+    """
+    if not name.isidentifier():
+        raise DataError(f"name {name!r}: expected letters, digits and '_', as in a Python name")
+    if data.suffix not in READERS:
+        raise DataError(f"{data}: expected a file that ends in one of {', '.join(READERS)}")
+    rows = [row for _, row in rows_of(data)]
+    if not rows:
+        raise DataError(f"{data}: holds no examples")
+    text = text or _text_column(rows, label)
+    labels = _labels(data, rows, label)
+    columns = {"text": text, "label": label} | ({"id": "id"} if "id" in rows[0] else {})
+    given = "".join(f", {key}={value!r}" for key, value in columns.items() if key != value)
+    folder = root / name
+    filled = {
+        "NAME": name,
+        "DATA": Path(os.path.relpath(data, folder)).as_posix(),
+        "READ": READERS[data.suffix],
+        "COLUMNS": given,
+        "LABELS": repr(labels),
+        "BRIEF": f"Decide which label a text has: {', '.join(labels)}.",
+        "COUNT": f"{len(rows):,}",
+        "SHARES": ", ".join(f"{n:,} `{one}`" for one, n in Counter(str(row[label]) for row in rows).items()),
+        "TEXT": text,
+        "INSTALL": "pytest-promptlab pytest-xdist",
+        "LABEL": label,
+    }
+    targets = {
+        folder / "task.py": "task.py.txt",
+        folder / f"test_{name}.py": "test.py.txt",
+        folder / "README.md": "card.md",
+        root / ".github/workflows/prompts.yml": "prompts.yml",
+    }
+    if taken := [
+        path for path in (*targets, folder / "prompt") if path.exists() and "workflows" not in path.parts
+    ]:
+        raise DataError(
+            f"{taken[0]} is there already; nothing was written. Choose another name, or move it away"
+        )
+    examples = tuple(Example(str(n), f"text {n}", one) for n, one in enumerate(labels))
+    prompt = first(Task(name=name, examples=examples, labels=labels, brief=filled["BRIEF"]))
+    for path, template in targets.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(fill(template, filled), encoding="utf-8", newline="\n")
+            yield path
+    (folder / "__init__.py").touch()
+    save_prompt(prompt, folder / "prompt")
+    yield folder / "prompt"
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return a template with each @NAME@ replaced by the value of that name."""
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+
+
+def _text_column(rows: list[Mapping[str, Any]], label: str) -> str:
+    """Return the column `text`, or the one with the longest values."""
+    if "text" in rows[0]:
+        return "text"
+    length = {
+        column: sum(len(value) for row in rows if isinstance(value := row.get(column), str))
+        for column in rows[0]
+        if column != label
+    }
+    if not any(length.values()):
+        raise DataError(f"no column of texts among {', '.join(map(repr, rows[0]))}: name it with --text")
+    return max(length, key=length.__getitem__)
+
+
+def _labels(data: Path, rows: list[Mapping[str, Any]], label: str) -> tuple[str, ...]:
+    """Return the labels, the most frequent first."""
+    if label not in rows[0]:
+        raise DataError(
+            f"{data}: no column {label!r}, only {', '.join(map(repr, rows[0]))}: name it with --label"
+        )
+    found = Counter(str(row.get(label)) for row in rows)
+    if not 2 <= len(found) <= MOST_LABELS:
+        some = shorten(sorted(found)[:5])
+        raise DataError(
+            f"{data}: column {label!r} has {len(found)} distinct values, such as {some}: expected 2 to "
+            f"{MOST_LABELS} labels. Name the right column with --label; for a graded task, write Task(score=...) yourself"
+        )
+    return tuple(sorted(found, key=lambda one: (-found[one], one)))
