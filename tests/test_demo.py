@@ -65,7 +65,7 @@ def test_a_replayed_session_uses_no_socket(replayed):
 
 def test_every_figure_in_the_readme_is_printed_by_the_benchmarks(replayed):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    quoted = re.search(r"```text\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    quoted = "".join(re.findall(r"```text\n(.*?)```", readme, re.DOTALL)).splitlines()
     printed = replayed.stdout.splitlines()
     for line in filter(None, quoted):
         assert any(one.startswith(line) for one in printed), line

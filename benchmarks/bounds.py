@@ -1,4 +1,4 @@
-"""What the chosen prompt has to reach on test: fixed from validation, before test was read."""
+"""What a prompt has to reach on test: computed from validation, and written down before test was read."""
 
 import math
 
@@ -7,21 +7,21 @@ from scipy.stats import binomtest
 
 from promptlab.scoring.evaluation import Evaluation
 
-#: Set before any call about the test split was made.
-THRESHOLD = 0.44
-MOST_WITHOUT_LABEL = 0.08
-
 
 def threshold(validation: Evaluation, test: dict[str, int]) -> float:
-    """Compute the macro F1 that a prompt as good as it was on validation reaches 19 times in 20.
+    """Compute the figure that a prompt as good as it was on validation reaches 19 times in 20.
 
-    That is its macro F1 on validation minus 1.645 standard errors of the difference between the two
-    splits, rounded down to 0.01. Test is not read: its standard error is that of as many examples of
-    each label (`test`), answered as those of validation were.
+    That is its macro F1, or of a graded task its mean score, on validation minus 1.645 standard errors of the
+    difference between the two splits, rounded down to 0.01. Test is not read: its standard error is that of as
+    many examples of each label (`test`), answered as those of validation were.
     """
-    rows = numpy.array(validation.scores.confusion)
-    errors = [_error(rows, sizes) for sizes in (rows.sum(axis=1), tuple(test.values()))]
-    return math.floor(100 * (validation.macro_f1 - 1.645 * math.hypot(*errors))) / 100
+    if not validation.labels:
+        deviation = numpy.std([row.score for row in validation.rows], ddof=1)
+        errors = [deviation / math.sqrt(n) for n in (validation.examples, *test.values())]
+    else:
+        rows = numpy.array(validation.scores.confusion)
+        errors = [_error(rows, sizes) for sizes in (rows.sum(axis=1), tuple(test.values()))]
+    return math.floor(100 * (validation.primary - 1.645 * math.hypot(*errors))) / 100
 
 
 def _error(rows: numpy.ndarray, sizes: tuple[int, ...]) -> float:
@@ -36,6 +36,6 @@ def _error(rows: numpy.ndarray, sizes: tuple[int, ...]) -> float:
 
 def most_without_label(validation: Evaluation) -> float:
     """Compute the upper end of Wilson's 95% interval on validation, rounded up to 0.01."""
-    missing = sum(row.label is None for row in validation.rows)
+    missing = sum(row.missing is not None for row in validation.rows)
     interval = binomtest(missing, validation.scores.n).proportion_ci(method="wilson")
     return math.ceil(100 * interval.high) / 100

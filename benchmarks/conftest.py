@@ -1,0 +1,75 @@
+"""A table of each task in the summary: prompts and baselines, validation and test, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import promptlab as pl
+
+Row = tuple[str, ...]
+Result = Callable[[str, str], pl.Evaluation]  # of a prompt and a split
+TABLES = pytest.StashKey[dict[str, list[Row]]]()
+PROMPTS = ("first", "written", "eight")
+SPLITS = ("validation", "test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with no table."""
+    config.stash[TABLES] = {}
+
+
+@pytest.fixture(scope="session")
+def scored(lab) -> Callable[[pl.Task, Path, str, str], pl.Evaluation]:
+    """Score one of a task's prompts on a split."""
+    return lambda task, here, prompt, split: lab.evaluate(
+        task, here / prompt, split=split, name=f"{prompt}-{split}"
+    )
+
+
+@pytest.fixture(scope="session")
+def tabulate(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Put the results of a task into its table: (task, a function of prompt and split, further lines)."""
+
+    def tabulate(task: pl.Task, result: Result, *more: str) -> None:
+        pytestconfig.stash[TABLES][task.name] = [*_rows(task, result), *((line,) for line in more)]
+
+    return tabulate
+
+
+def _rows(task: pl.Task, result: Result) -> Iterator[Row]:
+    first = result("first", "test")
+    sizes = (f"{split} (n = {result('first', split).examples})" for split in SPLITS)
+    yield (f"{task.name}: {first.primary_name}", *sizes, "test, against first")
+    others = [("TF-IDF", False), ("majority label", True)] if task.labels else []
+    for name, majority in others:
+        sides = [pl.baseline(task, split=split, majority=majority) for split in SPLITS]
+        yield (f"{name} (no model)", *map(_figure, sides), pl.compare(first, sides[1]).verdict)
+    for prompt in PROMPTS:
+        sides = [result(prompt, split) for split in SPLITS]
+        yield (prompt, *map(_figure, sides), "" if prompt == "first" else pl.compare(first, sides[1]).verdict)
+
+
+def _figure(one: pl.Evaluation) -> str:
+    return one.primary_interval.around(one.primary)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the tables."""
+    for name, rows in sorted(config.stash[TABLES].items()):
+        terminalreporter.section(f"{name}: prompts side by side")
+        for line in _aligned(rows):
+            terminalreporter.write_line(line)
+
+
+def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+    whole = [row for row in rows if len(row) > 1]
+    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
+    for row in rows:
+        yield (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+            if len(row) > 1
+            else row[0]
+        )

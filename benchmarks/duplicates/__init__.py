@@ -1,0 +1,1 @@
+"""Pairs of questions from a help forum: would one answer serve both?"""

@@ -1,0 +1,1 @@
+"""Support messages and the queue that each belongs to."""
