@@ -86,8 +86,10 @@ def _init(known: argparse.Namespace, _: list[str]) -> int:
         sys.stdout.write(f"wrote {path.relative_to(Path.cwd())}\n")
     sys.stdout.write(
         f"next: say in {known.name}/task.py and {known.name}/prompt/system.md what the labels mean, then\n"
-        f"  export ANTHROPIC_API_KEY=... && pytest --live {known.name}    # ask the model once, and record it\n"
-        f"  pytest {known.name}                                           # from then on, offline and free\n"
+        f"  export ANTHROPIC_API_KEY=...                  # or another model: profiles, in the README\n"
+        f"  pytest --live {known.name} -k validation      # ask the model, and set the threshold from it\n"
+        f"  pytest --live-changed {known.name}            # ask about test\n"
+        f"  pytest {known.name}                           # from then on, offline and free\n"
     )
     return 0
 

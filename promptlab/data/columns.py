@@ -119,7 +119,7 @@ def _example(where: Source, row: Mapping[str, Any], layout: _Layout) -> Example:
             if name not in row:
                 raise DataError(
                     f"{where}: no column {name!r}, only {', '.join(map(repr, row))}. "
-                    f"Name the right one: {column}=..."
+                    f"Name the right one: {column}=..., or --{column} of the command"
                 )
     texts = _texts(where, row, layout)
     cells = {one: row.get(name) if name is not None else None for one, name in layout.others.items()}

@@ -85,6 +85,7 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
             path.write_text(fill(template, filled), encoding="utf-8", newline="\n")
             yield path
     (folder / "__init__.py").touch()
+    yield folder / "__init__.py"
     save_prompt(prompt, folder / "prompt")
     yield folder / "prompt"
 
