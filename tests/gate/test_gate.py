@@ -273,6 +273,7 @@ def test_a_session_without_a_base_judges_nothing(project):
     assert "" == done.comment
 
 
+@pytest.mark.thorough
 def test_workers_judge_the_same_and_do_nothing_twice(project):
     alone = project.pull_request("worse")
     together = project.judged("-n2")

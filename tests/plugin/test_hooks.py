@@ -516,6 +516,7 @@ def test_a_task_made_anew_for_each_test_shares_what_was_recorded(recorded):
     assert 1 == len(set((recorded.path / "asked.txt").read_text().splitlines()))
 
 
+@pytest.mark.thorough
 def test_workers_share_it_too(recorded):
     recorded.makepyfile(test_lambdas=LAMBDAS)
     (recorded.path / "sitecustomize.py").write_text(COUNTING)

@@ -150,7 +150,10 @@ def test_a_graded_task_is_replayed_with_its_table_page_ledger_and_figures(projec
     assert 'name="promptlab.fields.optimize.test_score" value="1.0"' in junit
 
 
-@pytest.mark.parametrize(("prompt", "verdict"), [("Better: as JSON.", "better"), ("Say nothing.", "worse")])
+@pytest.mark.parametrize(
+    ("prompt", "verdict"),
+    [("Better: as JSON.", "better"), pytest.param("Say nothing.", "worse", marks=pytest.mark.thorough)],
+)
 def test_a_pull_request_on_a_graded_task_is_judged(project, prompt, verdict):
     pl.save_prompt(pl.Prompt(prompt), project.path / "prompt")
     with serving(lambda body: answer(body) if "nothing" not in body["system"] else "nothing") as server:
