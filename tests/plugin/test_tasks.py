@@ -145,6 +145,8 @@ def test_a_graded_task_is_replayed_with_its_table_page_ledger_and_figures(projec
     page = (project.path / ".promptlab/fields-optimize.html").read_text()
     assert "kind: weather, day: 0" in page
     assert "no JSON" in page
+    assert "the day is missing" in page
+    assert "discarded: " not in page
     junit = (project.path / "junit.xml").read_text()
     assert re.search(r'name="promptlab\.fields\.evaluate-test\.score" value="0\.\d+"', junit)
     assert 'name="promptlab.fields.optimize.test_score" value="1.0"' in junit

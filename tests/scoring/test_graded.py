@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import promptlab as pl
 from promptlab.records import Prediction, Reply
 from promptlab.report import terminal
-from promptlab.scoring.evaluation import evaluation_of, predict
+from promptlab.scoring.evaluation import evaluation_of, majority, predict
 from promptlab.scoring.weights import share_interval
 
 from ..examples import LABELS, task
@@ -120,6 +120,8 @@ def test_the_figures_are_mean_score_fully_right_and_unreadable():
     ]
     assert (0.5, "mean score", 0.5) == (one.primary, one.primary_name, one.score)
     assert one.primary_interval == one.intervals.score
+    assert share_interval(1, 4).high == pytest.approx(one.intervals.accuracy.high, abs=0.03)
+    assert share_interval(0, 4).high == pytest.approx(one.intervals.without_label.high, abs=0.03)
     with pytest.raises(pl.PromptlabError, match="is graded, so it has no macro F1"):
         _ = one.macro_f1
     assert "mean score 0.500 (95% interval " in repr(one)
@@ -151,6 +153,11 @@ def test_prompts_are_compared_by_their_scores():
     assert "30 answers changed their score: 30 higher, 0 lower" in str(found)
     assert "worse" == pl.compare(high, low).verdict
     assert "by true label" not in str(found)
+
+
+def test_of_several_answers_the_median_counts_and_of_an_even_number_the_lower():
+    rows = result([0.75, 0.0, 0.5, 1.0]).rows
+    assert (0.5, 0.5) == (majority(rows[:3]).score, majority(rows).score)
 
 
 def test_a_canonical_example_breaks_where_its_score_falls():
