@@ -15,7 +15,7 @@ FEWEST_PER_LABEL = 5  # examples in a split; below, its F1 says nothing
 SHOWN = 40  # shortages that are named
 
 Stratum = Callable[[Example], str]
-Cells = Mapping[str, Sequence[int]]  # of each label, a number for each split
+Cells = Mapping[str, Sequence[int]]  # of each label, how many examples each split still lacks
 
 
 def assign(
@@ -41,27 +41,32 @@ def assign(
     groups: dict[tuple[bool, str], list[Example]] = defaultdict(list)
     for example in examples:
         groups[example.group is None, example.group or example.id].append(example)
+    total = Counter(map(stratum, examples))
+    least = {label: [FEWEST_PER_LABEL * (share > 0) for share in shares] for label in total}
+    whole = {label: _quotas(n, shares) for label, n in total.items()}
     found: dict[str, str] = {}
-    total, placed = (_counts(some, stratum) for some in (examples, ()))
+
+    def place(members: Sequence[Example], split: int) -> None:
+        for one in members:
+            found[one.id] = SPLITS[split]
+            for lacking in (least, whole):
+                lacking[stratum(one)][split] -= 1
+
     waiting = []
     for key in sorted(groups, key=lambda key: (rank(seed, key[1]), key)):
-        members = groups[key]
-        if split := _given(members):
-            _place(members, split, found, placed, stratum)
+        if split := _given(groups[key]):
+            place(groups[key], SPLITS.index(split))
         else:
-            waiting.append(members)
-    least = {label: [FEWEST_PER_LABEL * (share > 0) for share in shares] for label in total}
-    whole = {label: _quotas(sum(cells), shares) for label, cells in total.items()}
+            waiting.append(groups[key])
     rest = []
     for members in waiting:
-        split, gain = _most_lacking(_counts(members, stratum), placed, least)
-        if gain:
-            _place(members, split, found, placed, stratum)
+        best, filled = _most_lacking(Counter(map(stratum, members)), least)
+        if filled:
+            place(members, best)
         else:
             rest.append(members)
     for members in rest:
-        split, _ = _most_lacking(_counts(members, stratum), placed, whole)
-        _place(members, split, found, placed, stratum)
+        place(members, _most_lacking(Counter(map(stratum, members)), whole)[0])
     return found
 
 
@@ -87,8 +92,9 @@ def shortage(counts: Mapping[str, Mapping[str, int]], shares: Sequence[float]) -
     if not short:
         return ""
     add = ", ".join(f"{n} of {label!r}" for label, n in more.items() if n)
+    named = ", ".join(short[:SHOWN]) + (", ..." if len(short) > SHOWN else "")
     return (
-        f"too few examples: {', '.join(short[:SHOWN])}{', ...' if len(short) > SHOWN else ''}. Each split needs "
+        f"too few examples: {named}. Each split needs "
         f"{FEWEST_PER_LABEL} of each label, which is {FEWEST_PER_LABEL * len(used)} of each in all: add {add}"
     )
 
@@ -103,29 +109,10 @@ def _given(members: Sequence[Example]) -> str | None:
         where = f"group {one.group!r}" if one.group else f"example {one.id!r}"
         raise DataError(
             f"{where} is in two splits: {one.id!r} in {a}, {other.id!r} in {b}. Examples of a group stay "
-            f"together, and canonical examples belong to train, since the critic sees them: correct the column 'split'"
+            f"together, and canonical examples belong to train, since the critic sees them: correct the "
+            f"column 'split'"
         )
     return next(iter(demanded), None)
-
-
-def _counts(examples: Iterable[Example], stratum: Stratum) -> defaultdict[str, list[int]]:
-    """Count examples by label, all in the first cell of three."""
-    found: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(SPLITS))
-    for label, count in Counter(map(stratum, examples)).items():
-        found[label][0] = count
-    return found
-
-
-def _place(
-    members: Sequence[Example],
-    split: str,
-    found: dict[str, str],
-    placed: defaultdict[str, list[int]],
-    stratum: Stratum,
-) -> None:
-    for one in members:
-        found[one.id] = split
-        placed[stratum(one)][SPLITS.index(split)] += 1
 
 
 def _quotas(count: int, shares: Sequence[float]) -> list[int]:
@@ -140,15 +127,10 @@ def _quotas(count: int, shares: Sequence[float]) -> list[int]:
     return whole
 
 
-def _most_lacking(counts: Cells, placed: Mapping[str, list[int]], wanted: Cells) -> tuple[str, int]:
-    """Return the split in which a group fills most of what its labels lack, and how much that is."""
-
-    def fills(split: int) -> tuple[int, int]:
-        lacking = [(n[0], wanted[label][split] - placed[label][split]) for label, n in counts.items()]
-        return sum(min(n, max(0, lack)) for n, lack in lacking), sum(lack for _, lack in lacking)
-
-    best = max(
-        range(len(SPLITS)),
-        key=lambda split: (fills(split)[0], fills(split)[0] == 0 and fills(split)[1], -split),
-    )
-    return SPLITS[best], fills(best)[0]
+def _most_lacking(group: Mapping[str, int], lacking: Cells) -> tuple[int, int]:
+    """Return the split, of equals the first, in which a group fills most of what is lacking, and how much."""
+    filled = [
+        sum(min(n, max(0, lacking[label][split])) for label, n in group.items())
+        for split in range(len(SPLITS))
+    ]
+    return filled.index(max(filled)), max(filled)
