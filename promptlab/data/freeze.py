@@ -1,6 +1,7 @@
 """The split of a CSV or TSV file, written into a column of it; nothing else in the file changes."""
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def freeze(
         raise DataError(f"{path}: {why}; or, if the label is no class, say --graded. Nothing was written")
     text = path.read_bytes().decode()
     new = _with_column(text, delimiter, columns.get("split") or "split", [home[e.id] for e in examples])
-    unfinished = path.with_name(path.name + ".tmp")
+    target = path.resolve()  # of a link, the file
+    unfinished = target.with_name(target.name + ".tmp")
     unfinished.write_bytes(new.encode())
-    unfinished.replace(path)
+    shutil.copymode(target, unfinished)
+    unfinished.replace(target)
     return counts
 
 

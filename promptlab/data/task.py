@@ -6,6 +6,8 @@ Bad data is rejected here, before any call is paid. Every error names the file, 
 import difflib
 import hashlib
 import json
+import numbers
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -121,7 +123,7 @@ class Task:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many examples of each label each split has, in the task's order; a graded task has one, "all"."""
+        """How many examples of each label each split has, in the task's order; of a graded task, of "all"."""
         return count(self.examples, self._home, self._stratum, self.labels or ("all",))
 
     def demonstrated(self, prompt: Prompt) -> tuple[Example, ...]:
@@ -132,14 +134,15 @@ class Task:
         """
         if not prompt.demonstrations:
             return ()
-        shown = {_words(demonstration.text): None for demonstration in prompt.demonstrations}
-        found = tuple(example for example in self.examples if _words(example.text) in shown)
+        shown = {_folded(demonstration.text) for demonstration in prompt.demonstrations}
+        found = tuple(example for example in self.examples if _folded(example.text) in shown)
         for example in found:
             if example.canonical or self._home[example.id] != "train":
                 where = "canonical" if example.canonical else "in validation or test"
                 raise DataError(
-                    f"task {self.name!r}, prompt {prompt.id}: the demonstration {shorten(example.text)} is example "
-                    f"{example.id!r}, which is {where}: the prompt would be judged on what it knows. Show others"
+                    f"task {self.name!r}, prompt {prompt.id}: the demonstration {shorten(example.text)} is "
+                    f"example {example.id!r}, which is {where}: the prompt would be judged on what it knows. "
+                    f"Show others"
                 )
         return found
 
@@ -152,8 +155,8 @@ class Task:
         drawn = tuple(self.draw(examples, self.labels, seed, iteration))
         if not drawn or len({id(e) for e in drawn} & {id(e) for e in examples}) != len(drawn):
             raise DataError(
-                f"task {self.name!r}: draw returned {len(drawn)} examples for iteration {iteration}, expected "
-                f"one or more of the {len(examples)} it was given, each once"
+                f"task {self.name!r}: draw returned {len(drawn)} examples for iteration {iteration}, "
+                f"expected one or more of the {len(examples)} it was given, each once"
             )
         return drawn
 
@@ -188,7 +191,7 @@ class Task:
             found = self.score(example, answer)
         except Exception as error:
             raise ScorerError(f"score raised {error!r} on the answer {shorten(answer)}") from error
-        if not isinstance(found, int | float) or not 0 <= found <= 1:
+        if not isinstance(found, numbers.Real) or not 0 <= found <= 1:
             raise ScorerError(f"score returned {found!r} for the answer {shorten(answer)}, expected 0 to 1")
         return float(found)
 
@@ -222,6 +225,11 @@ def _text_of(message: Any) -> str:
 
 def _words(text: str) -> str:
     return " ".join(text.split())
+
+
+def _folded(text: str) -> str:
+    """Leave only the words of a text, where it has any: case and punctuation make no other text of it."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or _words(text)
 
 
 def _check_settings(task: Task) -> None:

@@ -1,7 +1,10 @@
 """The files of a new task: what can be told from the data is filled in, the rest is marked with TODO."""
 
+import json
+import keyword
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,54 +43,64 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     Raises:
         DataError: the data cannot be used, or a file is there already; nothing was written.
     """
-    if not name.isidentifier():
-        raise DataError(f"name {name!r}: expected letters, digits and '_', as in a Python name")
+    if not name.isidentifier() or keyword.iskeyword(name) or name in sys.stdlib_module_names:
+        raise DataError(
+            f"name {name!r}: expected letters, digits and '_', and no name of Python's own, since the folder "
+            f"is a package"
+        )
     if data.suffix not in READERS:
         raise DataError(f"{data}: expected a file that ends in one of {', '.join(READERS)}")
-    rows = [row for _, row in rows_of(data)]
-    if not rows:
-        raise DataError(f"{data}: holds no examples")
-    text = text or _text_column(rows, label)
-    labels = _labels(data, rows, label)
-    columns = {"text": text, "label": label} | ({"id": "id"} if "id" in rows[0] else {})
-    given = "".join(f", {key}={value!r}" for key, value in columns.items() if key != value)
-    folder = root / name
-    filled = {
-        "NAME": name,
-        "DATA": Path(os.path.relpath(data, folder)).as_posix(),
-        "READ": READERS[data.suffix],
-        "COLUMNS": given,
-        "LABELS": repr(labels),
-        "BRIEF": f"Decide which label a text has: {', '.join(labels)}.",
-        "COUNT": f"{len(rows):,}",
-        "SHARES": ", ".join(f"{n:,} `{one}`" for one, n in Counter(str(row[label]) for row in rows).items()),
-        "TEXT": text,
-        "INSTALL": "pytest-promptlab pytest-xdist",
-        "LABEL": label,
-    }
+    folder, workflow = root / name, root / ".github/workflows/prompts.yml"
     targets = {
         folder / "task.py": "task.py.txt",
         folder / f"test_{name}.py": "test.py.txt",
         folder / "README.md": "card.md",
-        root / ".github/workflows/prompts.yml": "prompts.yml",
     }
-    if taken := [
-        path for path in (*targets, folder / "prompt") if path.exists() and "workflows" not in path.parts
-    ]:
+    if taken := [path for path in (*targets, folder / "prompt") if path.exists()]:
         raise DataError(
             f"{taken[0]} is there already; nothing was written. Choose another name, or move it away"
         )
+    values, labels = _values(name, folder, data, text, label)
+    brief = f"Decide which label a text has: {', '.join(labels)}."
     examples = tuple(Example(str(n), f"text {n}", one) for n, one in enumerate(labels))
-    prompt = first(Task(name=name, examples=examples, labels=labels, brief=filled["BRIEF"]))
-    for path, template in targets.items():
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(fill(template, filled), encoding="utf-8", newline="\n")
-            yield path
+    prompt = first(Task(name=name, examples=examples, labels=labels, brief=brief))
+    for path, template in (targets | ({} if workflow.exists() else {workflow: "prompts.yml"})).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(fill(template, values | {"BRIEF": _quoted(brief)}), encoding="utf-8", newline="\n")
+        yield path
     (folder / "__init__.py").touch()
     yield folder / "__init__.py"
     save_prompt(prompt, folder / "prompt")
     yield folder / "prompt"
+
+
+def _values(
+    name: str, folder: Path, data: Path, text: str, label: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what can be told from the data, for the templates, and the labels, the most frequent first."""
+    rows = [row for _, row in rows_of(data)]
+    if not rows:
+        raise DataError(f"{data}: holds no examples")
+    counts = _labels(data, rows, label)
+    text = text or _text_column(rows, label)
+    columns = {"text": text, "label": label}
+    return {
+        "NAME": name,
+        "DATA": _quoted(Path(os.path.relpath(data, folder)).as_posix()),
+        "READ": READERS[data.suffix],
+        "COLUMNS": "".join(f", {key}={_quoted(value)}" for key, value in columns.items() if key != value),
+        "LABELS": f"({', '.join(map(_quoted, counts))})",
+        "COUNT": f"{len(rows):,}",
+        "SHARES": ", ".join(f"{n:,} `{one}`" for one, n in counts.items()),
+        "TEXT": text,
+        "LABEL": label,
+        "INSTALL": "pytest-promptlab pytest-xdist",
+    }, tuple(counts)
+
+
+def _quoted(text: str) -> str:
+    """Write a text as Python does, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -110,17 +123,17 @@ def _text_column(rows: list[Mapping[str, Any]], label: str) -> str:
     return max(length, key=length.__getitem__)
 
 
-def _labels(data: Path, rows: list[Mapping[str, Any]], label: str) -> tuple[str, ...]:
-    """Return the labels, the most frequent first."""
+def _labels(data: Path, rows: list[Mapping[str, Any]], label: str) -> dict[str, int]:
+    """Count the labels, the most frequent first."""
     if label not in rows[0]:
         raise DataError(
             f"{data}: no column {label!r}, only {', '.join(map(repr, rows[0]))}: name it with --label"
         )
-    found = Counter(str(row.get(label)) for row in rows)
+    found = Counter("" if (one := row.get(label)) is None else str(one) for row in rows)
     if not 2 <= len(found) <= MOST_LABELS:
-        some = shorten(sorted(found)[:5])
         raise DataError(
-            f"{data}: column {label!r} has {len(found)} distinct values, such as {some}: expected 2 to "
-            f"{MOST_LABELS} labels. Name the right column with --label; for a graded task, write Task(score=...) yourself"
+            f"{data}: column {label!r} has {len(found)} distinct values, such as "
+            f"{shorten(sorted(found)[:5])}: expected 2 to {MOST_LABELS} labels. Name the right column with "
+            f"--label; for a graded task, write Task(score=...) yourself"
         )
-    return tuple(sorted(found, key=lambda one: (-found[one], one)))
+    return {one: found[one] for one in sorted(found, key=lambda one: (-found[one], one))}

@@ -121,6 +121,16 @@ def test_a_label_that_is_no_class_is_refused_and_can_be_ignored(tmp_path):
     )
 
 
+def test_a_link_stays_a_link_and_the_file_keeps_its_mode(tmp_path):
+    (tmp_path / "real.csv").write_text(DATA)
+    (tmp_path / "real.csv").chmod(0o640)
+    (tmp_path / "data.csv").symlink_to("real.csv")
+    freeze(tmp_path / "data.csv", {})
+    assert (tmp_path / "data.csv").is_symlink()
+    assert 0o640 == (tmp_path / "real.csv").stat().st_mode & 0o777
+    assert "split" in (tmp_path / "real.csv").read_text()
+
+
 def test_groups_and_several_columns_are_taken_as_the_readers_take_them(tmp_path):
     rows = "".join(f"q{n},q{n + 1},{n // 3 * 3},{n // 3 * 3 + 1},{n % 2}\n" for n in range(90))
     path = tmp_path / "pairs.csv"

@@ -176,6 +176,14 @@ def test_a_demonstration_that_the_prompt_is_judged_on_is_refused(where):
         pl.evaluate(of, prompt, classifier="any")  # no call is made
 
 
+def test_case_and_punctuation_do_not_make_another_text_of_a_demonstration():
+    of = task()
+    text = of.split("test")[0].text.upper().replace(".", " !")
+    with pytest.raises(DataError, match="which is in validation or test"):
+        of.demonstrated(Prompt(demonstrations=[(text, "x")]))
+    assert () == of.demonstrated(Prompt(demonstrations=[("?!", "x"), ("Something else.", "x")]))
+
+
 def test_a_demonstration_from_train_does_not_count_in_the_minibatches_of_its_prompt():
     of = task()
     drawn = of.minibatch(Prompt(), per_label=100, seed=0, iteration=1)

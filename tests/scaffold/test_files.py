@@ -52,9 +52,9 @@ def test_the_tests_pass_after_one_live_run_and_from_then_on_offline(pytester, ki
         pytester.runpytest("--live").assert_outcomes(passed=3)
     pytester.runpytest().assert_outcomes(passed=3)
     task = (pytester.path / "topics/task.py").read_text()
-    assert "text='question'" in task
-    assert "labels=('food', 'weather')" in task
-    assert "40 `weather`, 40 `food`" in (pytester.path / "topics/README.md").read_text()
+    assert 'text="question"' in task
+    assert 'labels=("food", "weather")' in task
+    assert "40 `food`, 40 `weather`" in (pytester.path / "topics/README.md").read_text()
 
 
 REFUSED = {
@@ -77,6 +77,16 @@ def test_data_that_cannot_be_used_are_refused_and_nothing_is_written(pytester, c
     assert 1 == main(["init", "topics", "--data", "my.csv", *more])
     assert re.search(message, capsys.readouterr().err)
     assert ["my.csv"] == [path.name for path in pytester.path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["my-task", "class", "email", "statistics"])
+def test_a_name_that_would_hide_a_module_is_refused(pytester, name, capsys):
+    write(pytester.path / "my.csv")
+    assert 1 == main(["init", name, "--data", "my.csv", "--label", "topic"])
+    assert (
+        f"name {name!r}: expected letters, digits and '_', and no name of Python's own"
+        in capsys.readouterr().err
+    )
 
 
 def test_files_that_are_there_already_are_kept(pytester, capsys):

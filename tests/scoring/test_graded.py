@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,12 @@ def test_a_score_that_is_no_share_is_refused_with_the_example_and_the_answer(bad
         pl.ScorerError, match=r"task 'fields', example 'e000': score returned .*, expected 0 to 1"
     ):
         predict(of, of.examples[0], said("{}"))
+
+
+@pytest.mark.parametrize("score", [numpy.float32(0.5), Fraction(1, 2)])
+def test_numbers_of_other_libraries_are_scores(score):
+    of = graded(score=lambda example, answer: score)
+    assert 0.5 == predict(of, of.examples[0], said("{}")).score
 
 
 def test_a_scorer_that_raises_is_named_with_the_example():
