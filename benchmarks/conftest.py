@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TABLES] = {}
 
 
-@pytest.fixture(scope="session")
-def scored(lab) -> Callable[[pl.Task, Path, str, str], pl.Evaluation]:
-    """Score one of a task's prompts on a split."""
-    return lambda task, here, prompt, split: lab.evaluate(
-        task, here / prompt, split=split, name=f"{prompt}-{split}"
-    )
+@pytest.fixture
+def result(lab, request: pytest.FixtureRequest) -> Result:
+    """Score one of the prompts beside the test, with the task that its module imports, on a split."""
+    task, here = request.module.task, request.module.HERE
+    return lambda prompt, split: lab.evaluate(task, here / prompt, split=split, name=f"{prompt}-{split}")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Three prompts on pairs of questions: the brief alone, rules written by hand, and eight examples."""
 
 import csv
-import functools
 import re
 from itertools import combinations
 
@@ -11,13 +10,6 @@ import promptlab as pl
 
 from ..bounds import threshold
 from .task import HERE, swapped, task
-
-
-@pytest.fixture
-def result(scored):
-    """Score a prompt on a split."""
-    return functools.partial(scored, task, HERE)
-
 
 #: The macro F1 that each prompt has to reach on test; set before any call about the test split was made.
 THRESHOLDS = {"first": 0.41, "written": 0.38, "eight": 0.58}

@@ -1,7 +1,6 @@
 """Three prompts on booking messages: the brief alone, rules written by hand, and eight examples."""
 
 import csv
-import functools
 import re
 from itertools import combinations
 
@@ -11,13 +10,6 @@ import promptlab as pl
 
 from ..bounds import threshold
 from .task import FIELDS, HERE, task
-
-
-@pytest.fixture
-def result(scored):
-    """Score a prompt on a split."""
-    return functools.partial(scored, task, HERE)
-
 
 #: The mean score that each prompt has to reach on test; set before any call about the test split was made.
 THRESHOLDS = {"first": 0.68, "written": 0.66, "eight": 0.72}
