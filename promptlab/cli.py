@@ -95,6 +95,7 @@ def _init(known: argparse.Namespace, _: list[str]) -> int:
 
 
 def _split(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.data.columns import Columns
     from promptlab.data.freeze import freeze
     from promptlab.data.splits import SHARES
 
@@ -104,7 +105,9 @@ def _split(known: argparse.Namespace, _: list[str]) -> int:
         for name, one in columns.items()
         if one
     }
-    counts = freeze(known.file, given, graded=known.graded, shares=known.shares or SHARES, seed=known.seed)  # type: ignore[arg-type]
+    chosen: Columns = given  # type: ignore[assignment]  # the options have the names of its keys
+    shares = known.shares or SHARES
+    counts = freeze(known.file, chosen, graded=known.graded, shares=shares, seed=known.seed)
     for split, of in counts.items():
         sys.stdout.write(
             f"{split}: {sum(of.values())} ({', '.join(f'{n} {label}' for label, n in of.items())})\n"
@@ -146,4 +149,5 @@ def _export(known: argparse.Namespace, _: list[str]) -> int:
 
 def _prune(_: argparse.Namespace, others: list[str]) -> int:
     # In a process of its own, where pytest is the first to load the plugin and can rewrite its asserts.
-    return subprocess.call([sys.executable, "-m", "pytest", "--promptlab-prune", *others])  # noqa: S603 - the user's own
+    command = [sys.executable, "-m", "pytest", "--promptlab-prune", *others]
+    return subprocess.call(command)  # noqa: S603 - the user's own

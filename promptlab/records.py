@@ -208,7 +208,8 @@ class Prediction:
         """Show the prediction on one line, for a failed assertion."""
         said = shorten(self.reply.text, 200).replace("##[", "## [")
         text = shorten(self.example.text, 200).replace("##[", "## [")
-        return f"<Prediction {self.example.id}: {shown(self.example.label)}, answered {self.answer}; {text} -> {said}>"
+        gold = shown(self.example.label)
+        return f"<Prediction {self.example.id}: {gold}, answered {self.answer}; {text} -> {said}>"
 
     @property
     def answer(self) -> str:

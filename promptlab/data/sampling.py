@@ -17,8 +17,8 @@ def draw(
 ) -> tuple[Example, ...]:
     """Draw up to `per_label` examples of each label, labels in their order, best rank first.
 
-    Where there are no labels, `per_label` examples are drawn in all. The order in which the examples are given
-    plays no part.
+    Where there are no labels, `per_label` examples are drawn in all. The order in which the examples are
+    given plays no part.
     """
     ranked = sorted(examples, key=lambda example: (rank(seed, iteration, example.id), example.id))
     if not labels:

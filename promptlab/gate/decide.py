@@ -125,8 +125,8 @@ def _nothing(pair: Pair) -> str:
         return "prompt and model are the same, so there is nothing to judge"
     if pair.renamed:
         return (
-            f"{pair.against} has no prompt in {pair.folder}, but recorded another one under this name: was the "
-            f"folder renamed? Rename it in one pull request and change the prompt in the next"
+            f"{pair.against} has no prompt in {pair.folder}, but recorded another one under this name: "
+            f"was the folder renamed? Rename it in one pull request and change the prompt in the next"
         )
     if not pair.known:
         return f"{pair.against} has no prompt in {pair.folder}, so there is nothing to compare"

@@ -94,7 +94,8 @@ def author(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)  # noqa: S603, S607
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603
     except OSError as error:
         raise BaseError(
             f"git cannot be run ({error.strerror}), and --promptlab-base reads from it"

@@ -107,7 +107,8 @@ def _check_properties(checked: _Checked, examples: int) -> None:
     }
     tried = settings(
         max_examples=examples, derandomize=True, database=None, deadline=None, print_blob=False,
-        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
     )  # fmt: skip
 
     def holds(what: str) -> Callable[[DrawnReply], None]:

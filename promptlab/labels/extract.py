@@ -65,7 +65,8 @@ def read_answer(
         return found, None
     if not isinstance(found, str):
         raise ExtractorError(
-            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, expected a label or None"
+            f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, "
+            f"expected a label or None"
         )
     for key in (fold, normalize):  # the stricter first, for labels such as "A" and "(A)"
         alike = [label for label in labels if key(label) == key(found[:LONGEST])]
@@ -137,8 +138,8 @@ class Phrase:
             others = [other for one, other in self.sentences.items() if one != label]
             if not _words(sentence) or any(re.search(_pattern(sentence), other) for other in others):
                 raise ValueError(
-                    f"phrase({dict(self.sentences)!r}): the sentence for {label!r} is empty or part of another, "
-                    f"expected sentences of which none contains another"
+                    f"phrase({dict(self.sentences)!r}): the sentence for {label!r} is empty or part of "
+                    f"another, expected sentences of which none contains another"
                 )
 
     @property

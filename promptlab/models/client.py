@@ -177,7 +177,8 @@ def _wait(error: anthropic.APIError, attempt: int) -> float:
         asked = float(response.headers["retry-after"]) if response is not None else 0.0
     except (KeyError, ValueError):
         asked = 0.0
-    return min(LONGEST_WAIT, max(asked, 2.0 ** (attempt - 1) * random.uniform(0.75, 1)))  # noqa: S311 - jitter
+    jitter = random.uniform(0.75, 1)  # noqa: S311 - no secret
+    return min(LONGEST_WAIT, max(asked, 2.0 ** (attempt - 1) * jitter))
 
 
 def _advice(model: Model, error: Exception) -> str:
@@ -187,7 +188,8 @@ def _advice(model: Model, error: Exception) -> str:
     if isinstance(error, TypeError):
         return f"no credential for {where}: set ANTHROPIC_API_KEY"
     if status in (401, 403):
-        return f"{where} refused the credential (status {status}): set ANTHROPIC_API_KEY to a key with access to {model.name}"
+        key = f"set ANTHROPIC_API_KEY to a key with access to {model.name}"
+        return f"{where} refused the credential (status {status}): {key}"
     if status is None:
         return f"{where} cannot be reached: start the server, or set base_url to one that answers"
     message = getattr(error, "message", str(error))

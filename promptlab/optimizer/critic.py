@@ -76,7 +76,7 @@ def context(
 
 
 def _by_direction(rows: Sequence[Prediction], labels: Sequence[str]) -> str:
-    """Show predictions under headings of true and predicted label, or of the score, in order of appearance."""
+    """Show predictions under headings of both labels, or of the score, in order of appearance."""
     groups: dict[str, list[str]] = {}
     for row in rows:
         heading = f"## gold {row.example.label!r}, answered {answered(row)!r}"

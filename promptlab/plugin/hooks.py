@@ -188,7 +188,8 @@ def pytest_testnodedown(node: Any) -> None:
         node.config.stash[RESULTS].merge(pickle.loads(output["promptlab"]))  # noqa: S301 - our own
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
+def pytest_make_parametrize_id(val: Any) -> str | None:
     """Name a test that is parametrized with an example by the example's id."""
     kind = type(val)
-    return str(val.id) if (kind.__module__, kind.__name__) == ("promptlab.records", "Example") else None  # type: ignore[attr-defined]
+    is_example = (kind.__module__, kind.__name__) == ("promptlab.records", "Example")
+    return str(val.id) if is_example else None

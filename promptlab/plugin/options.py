@@ -40,7 +40,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     "anchor": {
         "metavar": "COMMIT",
-        "help": "With --promptlab-base, judge against a fixed release too, such as a tag; worse than it fails.",
+        "help": "With --promptlab-base, judge against a fixed release too, such as a tag; "
+        "worse than it fails.",
     },
     "strict": {
         "action": "store_true",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def render(result: Run | Evaluation, provenance: str, baselines: Sequence[Evaluation] = ()) -> str:
-    """Return the page of a run or an evaluation, a whole HTML document; of a run, `baselines` are those on test."""
+    """Return the page of a run or an evaluation; of a run, `baselines` are those on test."""
     name = "run" if isinstance(result, Run) else "evaluation"
     given = {name: result, "provenance": provenance, "baselines": baselines}
     return _templates().get_template(f"{name}.html").render(given)

@@ -135,7 +135,8 @@ def _figures(one: Decision) -> Iterator[str]:
             change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
         beyond = f" ({100 * (1 - found.confidence):.2g}% risk beyond each end)" if change else ""
         judged = found.new.primary_name
-        yield f"| | base {found.base.asked_with.id} (95%) | new {found.new.asked_with.id} (95%) | change{beyond} |\n|---|---:|---:|---:|"
+        base, new = (f"{side.asked_with.id} (95%)" for side in sides)
+        yield f"| | base {base} | new {new} | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
         yield f"| {' | '.join([literal(name), *cells, *last])} |"
@@ -145,7 +146,10 @@ def _figures(one: Decision) -> Iterator[str]:
 def _asked(result: Evaluation) -> str:
     rows = {(r.example.id, r.repeat): r.reply for r in (*result.rows, *result.canonical_rows)}.values()
     read, written = sum(one.input_tokens for one in rows), sum(one.output_tokens for one in rows)
-    return f"{len(rows):,} calls, {read:,} input tokens, {written:,} output tokens, {result.tokens_per_call:,.0f} tokens per call"
+    tokens = (
+        f"{read:,} input tokens, {written:,} output tokens, {result.tokens_per_call:,.0f} tokens per call"
+    )
+    return f"{len(rows):,} calls, {tokens}"
 
 
 def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
@@ -175,7 +179,8 @@ def _words(one: Decision) -> str:
     text = "\n".join(f"<b>{name}</b>\n{_marked(old.get(name, ''), new.get(name, ''))}" for name in changed)
     if _size(text) > PART:
         return f"\nThe prompt differs in {', '.join(changed)}; the diff is too long to show here.\n"
-    return f"\n<details open><summary>Prompt diff, word by word</summary>\n\n<pre>\n{text}\n</pre>\n\n</details>\n"
+    title = "<summary>Prompt diff, word by word</summary>"
+    return f"\n<details open>{title}\n\n<pre>\n{text}\n</pre>\n\n</details>\n"
 
 
 def _marked(old: str, new: str) -> str:
@@ -189,7 +194,8 @@ def _flips(one: Decision, room: int) -> str:
     if not flips or one.comparison is None:
         return ""
     start = (
-        f"\n<details><summary>{len(one.comparison.fixed)} fixed, {len(one.comparison.broken)} broken</summary>\n\n"
+        f"\n<details><summary>{len(one.comparison.fixed)} fixed, {len(one.comparison.broken)} broken"
+        "</summary>\n\n"
         "| | example | text | label | base | new | the new reply |\n|---|---|---|---|---|---|---|\n"
     )
     rows, size = [], _size(start)

@@ -30,8 +30,8 @@ def run(
 ) -> Iterator[str]:
     """Yield the table of a run, prompt by prompt, the examples, and the results on test.
 
-    `seconds` is how long each iteration took this time, by its number; under 0, the whole run. `baselines` are
-    the results without a model on "validation" and "test".
+    `seconds` is how long each iteration took this time, by its number; under 0, the whole run. `baselines`
+    are the results without a model on "validation" and "test".
     """
     yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds, baselines["validation"])])
     yield ""
@@ -76,13 +76,14 @@ def detectable(task: Task, split: str = "test") -> str:
 
 
 def beside(result: Evaluation, baselines: Sequence[Evaluation]) -> str:
-    """Say what is reached without a model, and whether the prompt is better than the best of it; "" for nothing."""
+    """Say what is reached without a model, and whether the prompt is better; "" where there is nothing."""
     if not baselines:
         return ""
     figures = ", ".join(f"{one.subject} {_off(one)}" for one in baselines)
     best = max(baselines, key=lambda one: one.primary)
-    shown = "better" if compare(best, result).verdict in ("better", "broken") else "not shown to be better"
-    return f"without a model: {result.primary_name} of {figures}; {result.subject} is {shown} than {best.subject}"
+    better = "better" if compare(best, result).verdict in ("better", "broken") else "not shown to be better"
+    verdict = f"{result.subject} is {better} than {best.subject}"
+    return f"without a model: {result.primary_name} of {figures}; {verdict}"
 
 
 def evaluation(result: Evaluation, baselines: Sequence[Evaluation]) -> Iterator[str]:

@@ -23,9 +23,10 @@ SHOWN = 5  # ids that a sentence names
 
 
 class Flip(NamedTuple):
-    """An example that one prompt has right and the other wrong, or scores higher; of several answers, the median counts.
+    """An example that one prompt has right and the other wrong, or that scores higher with one.
 
-    `by_chance` says that one of the two prompts was right and wrong about it when asked several times.
+    Of several answers, the median counts. `by_chance` says that one of the two prompts was right and wrong
+    about it when asked several times.
     """
 
     example: Example
@@ -181,8 +182,8 @@ def compare_all(
 
     Of those whose requests changed, the clearest gain has to hold with a confidence of
     1 - (1 - confidence) / m, the next with m - 1, and so on; after the first that does not, none counts as
-    better (Holm, Scandinavian Journal of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by itself: a guard must not tire
-    because it has much to guard.
+    better (Holm, Scandinavian Journal of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by
+    itself: a guard must not tire because it has much to guard.
 
     Returns:
         One Comparison per pair, in order.
@@ -229,19 +230,24 @@ def _lines(one: Comparison) -> Iterator[str]:
     found, flips, n = one.difference, one.flips, one.new.examples
     if found is None:
         if flips:
-            yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
+            share = f"{len(flips) / n:.1%}"
+            yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({share})"
         return
-    change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f} on {n} {one.new.split} examples"
+    change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f}"
+    change += f" on {n} {one.new.split} examples"
     risk = f"{100 * (1 - one.confidence):.2g}% risk beyond each end"
     yield f"  {change}: {found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f} ({risk})"
     if one.together > 1:
-        yield f"  alone it would count as better; of {one.together} prompts judged together, one may look so by chance"
+        together = f"of {one.together} prompts judged together, one may look so by chance"
+        yield f"  alone it would count as better; {together}"
     chance = sum(flip.by_chance for flip in flips)
     unsure = f"; {chance} by chance: asked again, the same prompt gave both answers" if chance else ""
+    fixed, broken = len(one.fixed), len(one.broken)
     if not one.new.labels:
-        yield f"  {len(flips)} answers changed their score: {len(one.fixed)} higher, {len(one.broken)} lower{unsure}"
+        yield f"  {len(flips)} answers changed their score: {fixed} higher, {broken} lower{unsure}"
         return
-    yield f"  {len(flips)} answers changed between right and wrong: {len(one.fixed)} fixed, {len(one.broken)} broken{unsure}"
+    changed = f"  {len(flips)} answers changed between right and wrong"
+    yield f"{changed}: {fixed} fixed, {broken} broken{unsure}"
     each = (f"{name} {fixed} fixed, {broken} broken" for name, (fixed, broken) in one.by_label.items())
     yield f"  by true label: {'; '.join(each)}"
 
@@ -252,8 +258,8 @@ def detectable(
     """Return the smallest loss of the primary metric that a split can show; no call is made.
 
     Pull requests are simulated on the split's own labels and groups and judged as real ones are: a base that
-    is right about 80% of each label, and a new prompt that breaks more than it fixes. Where the labels have few
-    examples, or examples share a group, only larger losses can be shown.
+    is right about 80% of each label, and a new prompt that breaks more than it fixes. Where the labels have
+    few examples, or examples share a group, only larger losses can be shown.
 
     Args:
         task: the task that the split belongs to.

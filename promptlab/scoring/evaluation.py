@@ -286,7 +286,8 @@ class Evaluation:
         """The predictions for the task's canonical examples; PromptlabError where it marks none."""
         if not self.canonical_rows:
             raise PromptlabError(
-                f"task {self.task!r} has no canonical examples: mark some in the column 'canonical' of its data"
+                f"task {self.task!r} has no canonical examples: mark some in the column 'canonical' "
+                f"of its data"
             )
         return Canonical(tuple(map(majority, by_example(self.canonical_rows).values())))
 
@@ -313,7 +314,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row per answer: id, text, gold, label (None: no label), missing, correct, score, reply, repeat."""
+        """A row per answer: id, text, gold, label (or None), missing, correct, score, reply, repeat."""
         import pandas
 
         return pandas.DataFrame(

@@ -52,8 +52,8 @@ def score(
     if short := [one for one, some in found.items() if len(some) < max(1, most)]:
         named = ", ".join(short[:SHOWN]) + (", ..." if len(short) > SHOWN else "")
         raise DataError(
-            f"task {task.name!r}: {len(short)} examples of {split} have no reply, or fewer than the {most} that "
-            f"others have: {named}"
+            f"task {task.name!r}: {len(short)} examples of {split} have no reply, or fewer than the {most} "
+            f"that others have: {named}"
         )
     predictions = [row for some in found.values() for row in some]
     return evaluation_of(task, split, None, predictions, answered_by=name)
@@ -70,8 +70,8 @@ def _read(number: int, row: Mapping[str, Any], known: Mapping[str, Example]) -> 
     example = known.get(str(name))
     if example is None:
         raise DataError(
-            f"reply {number}: {shorten(name)} is neither the id nor the text of an example; expected rows with "
-            f"'id' or 'text', and 'reply'"
+            f"reply {number}: {shorten(name)} is neither the id nor the text of an example; expected rows "
+            f"with 'id' or 'text', and 'reply'"
         )
     text = row.get("reply")
     if not isinstance(text, str):
