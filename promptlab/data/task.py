@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from promptlab.data import overlap
 from promptlab.data.sampling import draw
 from promptlab.data.splits import FEWEST_PER_LABEL, SHARES, SPLITS, assign, count, shortage
 from promptlab.errors import DataError, ScorerError, shorten
@@ -106,6 +107,16 @@ class Task:
 
     def _stratum(self, example: Example) -> str:
         return str(example.label) if self.labels else "all"
+
+    @property
+    def held_out(self) -> tuple[Example, ...]:
+        """The examples of validation and test: nothing may be learned from them."""
+        return self.splits["validation"] + self.splits["test"]
+
+    @cached_property
+    def near_duplicates(self) -> tuple[tuple[Example, Example], ...]:
+        """The examples of train that are nearly the same as one of validation or test, each with it."""
+        return overlap.near_duplicates(self.splits["train"], self.held_out)
 
     @cached_property
     def canonical(self) -> tuple[Example, ...]:
@@ -208,7 +219,8 @@ class Task:
     @property
     def notices(self) -> tuple[str, ...]:
         """Reasons not to trust figures on these examples, a sentence each."""
-        return tuple(notice for name in SPLITS if (notice := self.notice(name)))
+        small = tuple(found for name in SPLITS if (found := self.notice(name)))
+        return (*small, overlap.notice(self.near_duplicates)) if self.near_duplicates else small
 
 
 def _hash(examples: tuple[Example, ...]) -> str:

@@ -3,13 +3,13 @@
 import re
 from dataclasses import replace
 
+from promptlab.data.overlap import copied
 from promptlab.data.task import Task
 from promptlab.errors import RewriteError
 from promptlab.labels.extract import LABEL, whole_word
 from promptlab.records import Prompt
 
 REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as its author wrote it
-COPIED_WORDS = 8  # so many words in a row of a held-out text are no accident
 
 GAP = "(a list of rules by which the labels can be told apart, in general words)"
 GRADED_GAP = "(a list of rules against these mistakes, in general words)"
@@ -63,7 +63,7 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, max_characters: 
         )
     if _words(text) == _words(_whole(parent)):
         raise RewriteError("the new prompt is the old one, word for word")
-    if found := copied(text, task):
+    if found := copied(text, task.held_out):
         raise RewriteError(f"the new prompt copies a text it may not know: {found!r}")
 
 
@@ -91,22 +91,6 @@ def _pieces(task: Task) -> list[str]:
 def _lines_on_form(part: str, task: Task) -> list[str]:
     """Return the lines of a part that state the answer format."""
     return [line for line in part.splitlines() if any(piece in line for piece in _pieces(task))]
-
-
-def copied(text: str, task: Task) -> str | None:
-    """Return words that the text shares with one of the held-out texts, or None.
-
-    Shared means eight words in a row, or a whole text where it is shorter but has four.
-    """
-    words = " ".join(_words(text))
-    for example in task.splits["validation"] + task.splits["test"]:
-        own = _words(example.text)
-        length = min(COPIED_WORDS, len(own))
-        for start in range(len(own) - length + 1 if length >= COPIED_WORDS // 2 else 0):
-            run = " ".join(own[start : start + length])
-            if f" {run} " in f" {words} ":
-                return run
-    return None
 
 
 def _words(text: str) -> list[str]:

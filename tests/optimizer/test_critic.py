@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptlab.data.overlap import copied
 from promptlab.errors import RewriteError
 from promptlab.models.prompts import first
 from promptlab.optimizer.critic import context, criticize, read_claims, rewrite
 from promptlab.optimizer.history import Critique
-from promptlab.optimizer.rewrite import check_prompt, copied, read_prompt
+from promptlab.optimizer.rewrite import check_prompt, read_prompt
 from promptlab.records import Model, Prediction, Prompt, Reply
 from promptlab.scoring.evaluation import evaluation_of
 
@@ -263,7 +264,7 @@ def test_a_rewrite_gets_one_repair_that_names_the_problem():
 def test_copying_is_found_whatever_case_and_punctuation():
     long = replace(examples()[0], text="What is the best way to cook rice without a pot?", id="long")
     short = replace(examples()[1], text="Is it cold outside?", id="short")
-    held_out = task(examples=(*examples(), long, short), shares=(0.0, 0.0, 1.0))
+    held_out = (*examples(), long, short)
     assert copied("IS THE BEST WAY TO COOK RICE WITHOUT: one", held_out)
     assert copied("'is it cold outside'", held_out)
     assert copied("the best way to cook rice", held_out) is None
