@@ -25,6 +25,7 @@ from promptlab.labels.extract import tagged as tagged
 from promptlab.models.prompts import load_prompt as load_prompt
 from promptlab.models.prompts import request as request
 from promptlab.models.prompts import save_prompt as save_prompt
+from promptlab.optimizer.history import Candidate as Candidate
 from promptlab.optimizer.history import Iteration as Iteration
 from promptlab.optimizer.history import Run as Run
 from promptlab.optimizer.loop import evaluate as evaluate
@@ -32,6 +33,9 @@ from promptlab.optimizer.loop import evaluate_async as evaluate_async
 from promptlab.optimizer.loop import optimize as optimize
 from promptlab.optimizer.loop import optimize_async as optimize_async
 from promptlab.optimizer.loop import steps as steps
+from promptlab.optimizer.proposers import PREDECESSOR as PREDECESSOR
+from promptlab.optimizer.proposers import PROPOSERS as PROPOSERS
+from promptlab.optimizer.proposers import Round as Round
 from promptlab.records import Demonstration as Demonstration
 from promptlab.records import Example as Example
 from promptlab.records import Model as Model

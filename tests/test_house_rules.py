@@ -32,7 +32,7 @@ ROOMS = (
     {"scaffold"},
     {"cli"},
 )
-LONGEST_CHAIN = 12  # modules that import one another in a row
+LONGEST_CHAIN = 13  # modules that import one another in a row
 
 
 def modules() -> dict[str, Path]:
@@ -138,8 +138,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_package_is_small():
-    """6,850 lines, and 1,250 for tasks of every kind: data as people have them, scores, demonstrations, `init`."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 8100
+    """8,000 lines, and 1,100 for an optimizer that wins: proposers, the race, what must not be learned, doubts."""
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 9100
 
 
 def test_committed_files_hold_no_key():

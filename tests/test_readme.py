@@ -12,6 +12,7 @@ import sklearn.metrics  # noqa: F401
 import vcr  # noqa: F401
 
 import promptlab as pl
+import promptlab.plugin.lab
 
 from . import examples
 from .conftest import ROOT

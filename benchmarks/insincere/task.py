@@ -4,6 +4,7 @@ The data, how it was written and what that limits: README.md beside this file.
 """
 
 from pathlib import Path
+from typing import Any
 
 import promptlab as pl
 
@@ -26,5 +27,13 @@ task = pl.Task(
     extract=pl.tagged("label"),
 )
 
-# Four mistakes of each label and two correct answers are what the recorded critic can hold in mind.
-SETTINGS = {"iterations": 5, "per_label": 12, "mistakes": 4, "correct": 2, "max_characters": 2500}
+# The predecessor's algorithm: in each round, the critic rewrites the best prompt. Four mistakes of each label
+# and two correct answers are what the recorded critic can hold in mind.
+SETTINGS: dict[str, Any] = {
+    "proposers": pl.PREDECESSOR,
+    "iterations": 3,
+    "per_label": 12,
+    "mistakes": 4,
+    "correct": 2,
+    "max_characters": 2500,
+}

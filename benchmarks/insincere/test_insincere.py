@@ -1,4 +1,4 @@
-"""An optimization of five iterations, and beside it a prompt of one-line answers written by hand."""
+"""The predecessor's algorithm, and beside it a prompt of one-line answers written by hand."""
 
 import csv
 import re
@@ -11,9 +11,9 @@ import promptlab as pl
 from ..bounds import most_without_label, threshold
 from .task import HERE, SETTINGS, task
 
-#: Set before any call about the test split was made.
-THRESHOLD = 0.44
-MOST_WITHOUT_LABEL = 0.08
+#: What validation gave, by formulas that were fixed before.
+THRESHOLD = 0.38
+MOST_WITHOUT_LABEL = 0.23
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def run(lab):
 
 
 def test_the_bounds_are_what_validation_gave(run):
-    validation = run.history[-1].best.validation
+    validation = run.finalists[0].validation
     assert threshold(validation, task.counts["test"]) == THRESHOLD
     assert most_without_label(validation) == MOST_WITHOUT_LABEL
 

@@ -26,3 +26,22 @@ def draw(
     return tuple(
         example for label in labels for example in [e for e in ranked if e.label == label][:per_label]
     )
+
+
+def taking_turns(examples: Iterable[Example], labels: Sequence[str]) -> list[Example]:
+    """Reorder examples so that labels take turns, each with its next one; without labels, nothing changes."""
+    turns: dict[str, int] = {}
+    placed = []
+    for one in examples:
+        label = str(one.label) if labels else ""
+        turns[label] = turns.get(label, 0) + 1
+        placed.append((turns[label], one))
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
+
+
+def distinct(examples: Iterable[Example]) -> list[Example]:
+    """Return each example once, where it comes first; by their ids, since a label need not be hashable."""
+    found: dict[str, Example] = {}
+    for one in examples:
+        found.setdefault(one.id, one)
+    return list(found.values())

@@ -1,7 +1,7 @@
 """The critic: what it is shown, what it is asked for, and how its answers are read and checked.
 
-Two calls over the same context. First the critique: it says what is wrong with the prompt, in claims that
-code can check. Then the update: given the claims that hold, it rewrites the prompt.
+All calls are over the same context. First the critique: it says what is wrong with the prompt, in claims that
+code can check. Then the update: given the claims that hold, it rewrites the prompt. Or it names single rules.
 """
 
 import json
@@ -15,7 +15,7 @@ from promptlab.data.task import Task
 from promptlab.errors import RewriteError, shorten
 from promptlab.labels.extract import LABEL
 from promptlab.optimizer.history import Claim, Critique, Iteration
-from promptlab.optimizer.rewrite import REWRITTEN, check_prompt, read_prompt, with_gap
+from promptlab.optimizer.rewrite import REWRITTEN, check_prompt, read_prompt, with_gap, with_rule
 from promptlab.records import Model, Prediction, Prompt, Reply, Request, shown
 from promptlab.scoring.evaluation import Evaluation
 
@@ -27,9 +27,9 @@ TRIED = 3  # earlier proposals that are shown, the latest
 
 # The critic's prompts are files like any other. On the outline in critic_rewrite.md: a small model that is
 # shown its prompt in tags copies it, and one that is shown none forgets half of it; a gap it fills.
-SYSTEM, ASK_CLAIMS, ASK_CLAIMS_GRADED, ASK_REWRITE = (
+SYSTEM, ASK_CLAIMS, ASK_CLAIMS_GRADED, ASK_REWRITE, ASK_EDITS = (
     Path(__file__).with_name(f"critic_{name}.md").read_text(encoding="utf-8").removesuffix("\n")
-    for name in ("system", "claims", "graded", "rewrite")
+    for name in ("system", "claims", "graded", "rewrite", "edits")
 )
 NAME_LABELS = "Name every label ({labels}), ask"  # a graded task has none
 
@@ -62,7 +62,7 @@ def context(
     tried = []
     for past in history[-TRIED:]:
         tried.append(f"## Iteration {past.number}: {past.verdict}")
-        tried += [_written(past.candidate.prompt)] if past.candidate else []
+        tried += [_written(one.prompt) for one in past.candidates if one.proposer == "rewritten"]
     parts = {
         "What the classifier must decide": task.brief.strip(),
         "The prompt": _written(seen.asked_with),
@@ -115,17 +115,40 @@ def _counts(task: Task, seen: Evaluation) -> str:
     return "\n".join([f"{seen.primary_name} {seen.primary:.3f} on {seen.scores.n} texts", *lines])
 
 
+class Critic:
+    """The critic in one round, as proposers use it.
+
+    Attributes:
+        ask: sends a request to the critic and returns its reply.
+        shown: what it sees, without a question: add yours with `with_question`.
+        critique: what it said is wrong, once it was asked; None before.
+        max_characters: longest prompt that it may write.
+    """
+
+    def __init__(self, ask: Ask, shown: Request, seen: Evaluation, max_characters: int) -> None:
+        self.ask, self.shown, self.max_characters = ask, shown, max_characters
+        self.critique: Critique | None = None
+        self._seen = seen
+
+    async def criticize(self) -> Critique:
+        """Return its critique; it is asked once a round. RewriteError where its answer cannot be used."""
+        if self.critique is None:
+            self.critique = await criticize(self.ask, self.shown, self._seen)
+        return self.critique
+
+
 async def criticize(ask: Ask, context: Request, seen: Evaluation) -> Critique:
     """Ask for claims and discard those that the predictions contradict; there may be none left."""
     if not seen.mistakes:
         raise RewriteError("the prompt made no mistake on the minibatch")
-    request = _with_task(context, ASK_CLAIMS if seen.labels else ASK_CLAIMS_GRADED)
+    request = with_question(context, ASK_CLAIMS if seen.labels else ASK_CLAIMS_GRADED)
     return await _with_one_repair(ask, request, lambda reply: read_claims(reply.text, seen))
 
 
-def _with_task(context: Request, task: str) -> Request:
+def with_question(context: Request, question: str) -> Request:
+    """Put a question to the critic behind what it is shown."""
     ((role, text),) = context.messages
-    return replace(context, messages=((role, f"{text}\n\n# Your task\n\n{task}"),))
+    return replace(context, messages=((role, f"{text}\n\n# Your task\n\n{question}"),))
 
 
 def read_claims(text: str, seen: Evaluation) -> Critique:
@@ -204,7 +227,33 @@ async def rewrite(
         prefix=parent.prefix.strip(),
         suffix=parent.suffix.strip(),
     )
-    return await _with_one_repair(ask, _with_task(context, asked), read)
+    return await _with_one_repair(ask, with_question(context, asked), read)
+
+
+async def edits(ask: Ask, context: Request, task: Task, parent: Prompt) -> tuple[Prompt, ...]:
+    """Ask for single rules, and make each change to the prompt's system part alone; RewriteError if there are none.
+
+    A rule is added before the paragraph on the form, put in the place of a sentence, or a sentence is removed.
+    """
+
+    def read(reply: Reply) -> tuple[Prompt, ...]:
+        found = [one for one in (_edit(text, task, parent) for text in _objects(reply.text)) if one]
+        if not found:
+            raise RewriteError("there is no line with a rule in the form asked for")
+        return tuple(dict.fromkeys(found))
+
+    return await _with_one_repair(ask, with_question(context, ASK_EDITS), read)
+
+
+def _edit(text: str, task: Task, parent: Prompt) -> Prompt | None:
+    try:
+        said = json.loads(text)
+        rule, old = str(said["rule"]).strip(), str(said.get("instead_of") or "").strip()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if old and old in parent.system:
+        return replace(parent, system=parent.system.replace(old, rule, 1).lstrip())
+    return replace(parent, system=with_rule(parent.system, rule, task)) if rule else None
 
 
 async def _with_one_repair(ask: Ask, request: Request, read: Callable[[Reply], T]) -> T:

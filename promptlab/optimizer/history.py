@@ -1,8 +1,10 @@
-"""What happened in an optimization, iteration by iteration, and its result."""
+"""What happened in an optimization, round by round, and its result."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from promptlab.records import Prompt, Usage
 from promptlab.scoring.comparison import Comparison, compare
@@ -33,38 +35,87 @@ class Critique:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt and its scores; validation is None where it did not get that far."""
+    """A prompt that took part in a race, and its answers as far as it got.
+
+    Attributes:
+        proposer: the name of the function that proposed it; "first" for the prompt the run started from.
+        minibatch: its answers about train examples, of which it shows none; of a prompt that was never a
+            parent, those about the canonical examples that had to stay right. None where there were none.
+        validation: its answers about the first examples of validation in the order of the run, or all.
+        left: why it left, and after how many examples; "" for a prompt that was kept.
+    """
 
     prompt: Prompt
-    minibatch: Evaluation
+    proposer: str = "first"
+    minibatch: Evaluation | None = None
     validation: Evaluation | None = None
+    left: str = ""
+
+    @property
+    def answered(self) -> int:
+        """How many validation examples it has answered."""
+        return self.validation.examples if self.validation else 0
+
+    @property
+    def perfect(self) -> bool:
+        """Whether all of its answers are right, so that no prompt can be better."""
+        return all(not one.mistakes for one in (self.minibatch, self.validation) if one)
+
+    @property
+    def figure(self) -> str:
+        """Its figure on validation, and on how many examples; "-" where it did not get there."""
+        if self.validation is None:
+            return "-"
+        return f"{self.validation.primary_name} {self.validation.primary:.3f} on {self.answered}"
+
+
+class Refused(NamedTuple):
+    """A proposal, or a proposer, that came to nothing before a call was paid for it."""
+
+    proposer: str
+    why: str
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One iteration of the loop.
+    """One round of the search.
 
     Attributes:
         number: from 1.
-        parent: the prompt that was criticized, scored on minibatch and validation.
-        critique: None where there was nothing to criticize, or no usable answer.
-        candidate: the rewrite, scored as far as it got; None where there was no proposal.
-        verdict: in words, why the candidate was accepted or not.
-        usage: the calls made for the first time in this iteration.
+        parents: the prompts it started from, the best first, with their answers about a minibatch of train,
+            and how they did in the race.
+        critique: what the critic said about the best of them; None where it was not asked, or said nothing
+            that can be used.
+        candidates: the new prompts, those that got furthest first.
+        refused: what was proposed and not tried, and why.
+        kept: the prompts to continue with, the best first.
+        usage: the calls made for the first time in this round, those of the critic included.
     """
 
     number: int
-    parent: Candidate
+    parents: tuple[Candidate, ...]
     critique: Critique | None
-    candidate: Candidate | None
-    accepted: bool
-    verdict: str
+    candidates: tuple[Candidate, ...]
+    refused: tuple[Refused, ...]
+    kept: tuple[Candidate, ...]
     usage: Usage
 
     @property
     def best(self) -> Candidate:
-        """The prompt to continue with."""
-        return self.candidate if self.accepted and self.candidate else self.parent
+        """The best prompt to continue with."""
+        return self.kept[0]
+
+    @property
+    def verdict(self) -> str:
+        """Say in words what came out."""
+        best = self.best
+        came = f"{best.prompt.id} of {best.proposer} is best" if self.accepted else "no new prompt is better"
+        return f"{came}: {best.figure} validation examples"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the best prompt is a new one."""
+        return self.kept[0].prompt != self.parents[0].prompt
 
 
 @dataclass(frozen=True)
@@ -74,8 +125,10 @@ class Run:
     Attributes:
         task: its name.
         history: one Iteration each, in order.
+        finalists: the prompts that were kept to the end and answered all of validation that the run uses,
+            the chosen one first; it was selected by its score there, so that score is optimistic.
         first: the prompt the run started from.
-        best: the prompt with the best validation score; selected on it, so that score is optimistic.
+        best: the chosen prompt.
         test_first: the first prompt on the test split.
         test: the best prompt on the test split.
         usage: all calls that were made.
@@ -86,6 +139,7 @@ class Run:
 
     task: str
     history: tuple[Iteration, ...]
+    finalists: tuple[Candidate, ...]
     first: Prompt
     best: Prompt
     test_first: Evaluation
@@ -103,8 +157,7 @@ class Run:
     @property
     def evaluations(self) -> Iterator[Evaluation]:
         """Every evaluation of the run, in the order in which they were made."""
-        for step in self.history:
-            for one in (step.parent, step.candidate):
-                if one:
-                    yield from filter(None, (one.minibatch, one.validation))
+        rounds = [(*step.parents, *step.candidates) for step in self.history]
+        for one in itertools.chain(*rounds, self.finalists):
+            yield from filter(None, (one.minibatch, one.validation))
         yield from (self.test_first, self.test)

@@ -3,28 +3,37 @@
 import asyncio
 import contextvars
 import functools
+import inspect
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from promptlab.data import overlap
+from promptlab.data.sampling import distinct, draw, taking_turns
 from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
-from promptlab.errors import RewriteError
 from promptlab.models import prompts
 from promptlab.models.client import WORKERS, Client
 from promptlab.models.prompts import model_of
-from promptlab.optimizer.critic import context, criticize, rewrite
+from promptlab.optimizer.candidates import admitted, canonical_right, unbroken
+from promptlab.optimizer.critic import Critic, context
+from promptlab.optimizer.forward import Forward
 from promptlab.optimizer.history import Candidate, Iteration, Run
+from promptlab.optimizer.proposers import PROPOSERS, Proposer, Round
+from promptlab.optimizer.race import KEPT, Plan, affordable, chosen, hand_on, race
 from promptlab.records import Example, Model, Prompt
-from promptlab.scoring.evaluation import Evaluation, evaluation_of, predict
+from promptlab.scoring.evaluation import Evaluation
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ITERATIONS = 5
-PER_LABEL = 20
+CALLS = 400
+ITERATIONS = 2
+PER_LABEL = 8
+CRITIC_CALLS = 12  # in a round, at most: claims, four rewrites and single rules, and one repair of each
 CANONICAL = 3  # times that a canonical example is asked: no setting makes Claude repeat itself
 CRITIC_TOKENS = 16_000  # longest answer of a critic given by name, thinking included
 
@@ -35,7 +44,9 @@ async def steps(
     classifier: Model | str,
     critic: Model | str,
     prompt: Prompt | str | Path | None = None,
+    calls: int = CALLS,
     iterations: int = ITERATIONS,
+    proposers: Sequence[Proposer] = PROPOSERS,
     per_label: int = PER_LABEL,
     mistakes: int = 10,
     correct: int = 5,
@@ -47,7 +58,7 @@ async def steps(
     """Improve a prompt. `steps` yields each Iteration as it ends, then the Run; `optimize` returns the Run.
 
     The run is a pure function of the task, the settings and the replies: `workers` changes only how
-    long it takes. The critic sees only the train split; prompts are selected on validation; test is used
+    long it takes. Proposers and critic see only the train split; prompts race on validation; test is used
     once, at the end, for the first and the best prompt.
 
     Args:
@@ -55,11 +66,15 @@ async def steps(
         classifier: the model whose prompt is improved, or its name.
         critic: the model that reads the mistakes and rewrites the prompt, or its name.
         prompt: the prompt to start from, or its folder; None for `prompts.first(task)`.
-        iterations: how often the critic is asked, 1 or more.
-        per_label: examples of each label in a minibatch, at most; of a graded task, in all.
+        calls: of the classifier for the search, at most. Those of the critic, 12 in a round at most, and
+            those about test, twice its size, come on top.
+        iterations: rounds, at most: as many as the calls allow, which are shared out among them.
+        proposers: functions of a Round that return prompts to try; PREDECESSOR is the critic's rewrite alone.
+        per_label: examples of each label in a minibatch, at most; of a graded task, in all. Canonical
+            examples are added, and up to half as many that were answered wrong before.
         mistakes: wrong answers of each label that the critic is shown, at most.
         correct: right answers of each label that the critic is shown, at most.
-        max_characters: longest prompt that the critic may write.
+        max_characters: longest prompt that the critic may write, demonstrations not counted.
         seed: changes which examples are drawn.
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
@@ -68,104 +83,94 @@ async def steps(
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
     """
-    _, validation, test = (task.split(name) for name in SPLITS)
+    _, _, test = (task.split(name) for name in SPLITS)
     classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
-    first = best = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
+    first = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     task.demonstrated(first)
-    history: list[Iteration] = []
-    for name, value in {"iterations": iterations, "per_label": per_label}.items():
+    settings = {"calls": calls, "iterations": iterations, "per_label": per_label}
+    for name, value in settings.items():
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
+    plan = Plan(task, calls, iterations, seed)
+    kept: tuple[Candidate, ...] = (Candidate(first),)
+    history: list[Iteration] = []
+    spare: list[Candidate] = []
 
     async with Client(workers=workers, api_key=api_key) as client:
-        forward = functools.partial(_forward, client, classifier, task)
-        for number in range(1, iterations + 1):
-            step, before = f"iteration {number}", client.usage
+        forward = Forward(client, classifier, task)
+        for number in range(1, plan.iterations + 1):
+            step, before, limit = f"iteration {number}", client.usage, plan.limit(number, forward.calls)
+
+            # Forward: the best prompt so far answers about a minibatch of train.
+            batch = minibatch(task, kept[0].prompt, history, per_label=per_label, seed=seed)
+            batch = batch[: (limit - forward.calls) // 4]
+            (seen,) = await forward(step, "train", [kept[0].prompt], batch)
+            parents = (replace(kept[0], minibatch=seen), *kept[1:])
+            # Propose: each proposer in turn; what cannot be tried is refused before a call is paid for it.
             ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {step}, critic")
-
-            # Forward: the best prompt so far answers about a fresh minibatch, and about validation.
-            batch = task.minibatch(best, per_label=per_label, seed=seed, iteration=number)
-            seen = await forward(step, "train", best, batch)
-            parent = Candidate(best, seen, await forward(step, "validation", best, validation))
-            critique = candidate = None
-            try:
-                # Critique: the critic says what is wrong with it; claims that are false are discarded.
-                shown = context(task, seen, history, critic, mistakes=mistakes, correct=correct, seed=seed)
-                critique = await criticize(ask, shown, seen)
-                # Update: it writes a new prompt, which is checked before a call is paid for it.
-                proposal = await rewrite(ask, shown, critique, task, best, max_characters)
-                # Accept: the new prompt has to be better on the minibatch, then on validation.
-                candidate = Candidate(proposal, await forward(step, "train", proposal, batch))
-                if better(candidate.minibatch, seen):
-                    scored = await forward(step, "validation", proposal, validation)
-                    candidate = replace(candidate, validation=scored)
-                accepted, verdict = judge(candidate, parent)
-            except RewriteError as error:
-                accepted, verdict = False, f"no proposal: {error}"
-
-            usage = client.usage - before
-            history.append(Iteration(number, parent, critique, candidate, accepted, verdict, usage))
-            best = history[-1].best.prompt
+            shown = context(task, seen, history, critic, mistakes=mistakes, correct=correct, seed=seed)
+            advice = Critic(ask, shown, seen, max_characters)
+            current = Round(task, number, seed, parents, tuple(history), advice)
+            room = limit - forward.calls - KEPT * len(canonical_right(parents[0]))
+            new, refused = await admitted(current, proposers, first, plan.room(parents, room))
+            # Race: on more and more of validation; the weaker leave, and those that break a canonical example.
+            alive, left = await race(forward, step, parents, new, plan.entry, room)
+            alive, broken = await unbroken(forward, step, parents, alive)
+            # Keep: the best, and the one that is right where the best is wrong.
+            kept = hand_on(alive)
+            others = [replace(one, left="not needed") for one in alive if one not in kept]
+            spare += [one for one in alive if one not in kept]
+            raced = {one.prompt: one for one in (*kept, *others, *left, *broken)}
+            parents = tuple(raced.pop(one.prompt) for one in parents)
+            tried, usage = tuple(raced.values()), client.usage - before
+            history.append(Iteration(number, parents, advice.critique, tried, refused, kept, usage))
             yield history[-1]
+            if kept[0].perfect:  # no other can win any more
+                break
 
+        # The finalists answer about all of validation.
+        last = affordable([*kept, *spare], len(plan.examples) - len(plan.entry), calls - forward.calls)
+        alive, left = await race(forward, "finals", last, (), plan.examples, calls - forward.calls)
+        best = chosen(alive)
+        (whole,) = await forward("finals", "validation", [best.prompt], plan.examples)
+        finalists = (replace(best, validation=whole), *(one for one in (*alive, *left) if one is not best))
         # The test split is read here for the first time, with the first prompt and the best.
-        test_first = await forward("test", "test", first, test)
-        test_best = await forward("test", "test", best, test)
-        scores = (first, best, test_first, test_best)
-        known = (task.data_hash, task.counts, task.notices)
-        yield Run(task.name, tuple(history), *scores, client.usage, *known)
+        (test_first,) = await forward("test", "test", [first], test)
+        (test_best,) = await forward("test", "test", [best.prompt], test)
+        scores = (first, best.prompt, test_first, test_best)
+        names = (task.data_hash, task.counts, task.notices)
+        yield Run(task.name, tuple(history), finalists, *scores, client.usage, *names)
 
 
-def most_calls(task: Task, *, iterations: int = ITERATIONS, per_label: int = PER_LABEL) -> int:
-    """Return how many calls an optimization makes if every proposal is tried to the end and accepted."""
-    train = task.counts["train"].values()
-    minibatch = sum(train) if task.draw else sum(min(per_label, count) for count in train)
-    validation, test = (len(task.splits[name]) for name in ("validation", "test"))
-    critic = 4  # claims, rewrite, and one repair of each
-    return validation + 2 * test + iterations * (2 * minibatch + validation + critic)
+def minibatch(
+    task: Task, prompt: Prompt, history: Sequence[Iteration], *, per_label: int, seed: int
+) -> tuple[Example, ...]:
+    """Draw the train examples of a round: canonical ones, ones that were hard before, and fresh ones.
+
+    Hard are those that the best prompt of an earlier round got wrong; there are half as many as fresh ones at
+    most. The prompt shows none of the examples.
+    """
+    number, shown = len(history) + 1, task.demonstrated(prompt)
+    wrong = [row.example for step in history if (seen := step.parents[0].minibatch) for row in seen.mistakes]
+    hard = draw(distinct(wrong), task.labels, per_label=per_label // 2, seed=seed, iteration=number)
+    fresh = task.minibatch(prompt, per_label=per_label, seed=seed, iteration=number)
+    drawn = taking_turns((*hard, *fresh), task.labels)  # so that what is cut off is cut off of each label
+    return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown)
 
 
-def better(new: Evaluation, old: Evaluation) -> bool:
-    """Say whether the new prompt wins: by the primary metric, and where that is equal by being shorter."""
-    figures = round(new.primary, 9), round(old.primary, 9)
-    return (figures[0], -len(new.asked_with)) > (figures[1], -len(old.asked_with))
-
-
-def judge(new: Candidate, old: Candidate) -> tuple[bool, str]:
-    """Accept or reject a new prompt, and say in words why."""
-    before, after, accepted = old.minibatch, new.minibatch, False
-    if new.validation and old.validation:
-        before, after = old.validation, new.validation
-        accepted = better(after, before)
-    verdict = f"{'accepted' if accepted else 'rejected'}: {after.primary_name} on "
-    verdict += "validation" if new.validation else "minibatch"
-    return accepted, f"{verdict} {before.primary:.3f} -> {after.primary:.3f}"
-
-
-async def _forward(
-    client: Client,
-    classifier: Model,
-    task: Task,
-    step: str,
-    split: str,
-    prompt: Prompt,
-    examples: Sequence[Example],
-    repeats: int = 1,
-) -> Evaluation:
-    """Ask the classifier about every example and score its answers."""
-    where = f"task {task.name!r}, {step}, example"
-    asked = [(example, repeat) for example in examples for repeat in range(repeats)]
-    replies = await client.ask_all(
-        (prompts.build(prompt, one.text, classifier, repeat), f"{where} {one.id!r}") for one, repeat in asked
-    )
-    pairs = zip(asked, replies, strict=True)
-    rows = [predict(task, one, reply, prompt, repeat) for (one, repeat), reply in pairs]
-    return evaluation_of(task, split, prompt, rows, classifier)
+def most_calls(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> str:
+    """Say how many calls an optimization makes at most, with promptlab's own proposers."""
+    critic, test = CRITIC_CALLS * iterations, 2 * len(task.splits["test"])
+    total = calls + critic + test
+    return f"at most {total:,} calls: {calls:,} for the search, {critic} of the critic, {test:,} about test"
 
 
 def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:
     @functools.wraps(steps, assigned=("__doc__",))
     async def optimize_async(*args: P.args, **kwargs: P.kwargs) -> Run:
+        task = inspect.signature(steps).bind(*args, **kwargs).arguments["task"]
+        if task.near_duplicates:
+            warnings.warn(overlap.notice(task.near_duplicates), stacklevel=2)
         async for step in steps(*args, **kwargs):
             last = step
         assert isinstance(last, Run)
@@ -207,11 +212,11 @@ async def evaluate_async(
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
     async with Client(workers=workers, api_key=api_key) as client:
-        forward = functools.partial(_forward, client, model_of(classifier), task, "evaluation")
-        result = await forward(split, prompt, examples, repeats)
+        forward = Forward(client, model_of(classifier), task)
+        (result,) = await forward("evaluation", split, [prompt], examples, repeats)
         if not task.canonical:
             return result
-        marked = await forward("canonical", prompt, task.canonical, canonical)
+        (marked,) = await forward("evaluation", "canonical", [prompt], task.canonical, canonical)
         return replace(result, canonical_rows=marked.rows)
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from promptlab.data.overlap import copied
 from promptlab.data.task import Task
 from promptlab.errors import RewriteError
-from promptlab.labels.extract import LABEL, whole_word
+from promptlab.labels.extract import whole_word
+from promptlab.optimizer.forms import lines_on_form, pieces
 from promptlab.records import Prompt
 
 REWRITTEN = ("system", "prefix", "suffix")  # the start of the reply stays as its author wrote it
@@ -17,11 +18,18 @@ GRADED_GAP = "(a list of rules against these mistakes, in general words)"
 
 def with_gap(system: str, task: Task) -> str:
     """Return a system prompt with a gap for rules, before the paragraph on the form of the answer."""
+    return _before_form(system, f"Rules:\n{GAP if task.labels else GRADED_GAP}", task)
+
+
+def with_rule(system: str, rule: str, task: Task) -> str:
+    """Return a system prompt with one more rule, before the paragraph on the form of the answer."""
+    return _before_form(system, f"- {rule}", task) + "\n"
+
+
+def _before_form(system: str, text: str, task: Task) -> str:
     paragraphs = system.strip().split("\n\n")
-    form = next((n for n, one in enumerate(paragraphs) if _lines_on_form(one, task)), len(paragraphs))
-    return "\n\n".join(
-        [*paragraphs[:form], f"Rules:\n{GAP if task.labels else GRADED_GAP}", *paragraphs[form:]]
-    )
+    form = next((n for n, one in enumerate(paragraphs) if lines_on_form(one, task)), len(paragraphs))
+    return "\n\n".join([*paragraphs[:form], text, *paragraphs[form:]])
 
 
 def read_prompt(text: str, parent: Prompt) -> Prompt:
@@ -57,10 +65,8 @@ def check_prompt(prompt: Prompt, task: Task, parent: Prompt, *, max_characters: 
     for gap in (GAP, GRADED_GAP):
         if gap in text:
             raise RewriteError(f"the new prompt still has {gap!r}: write that list in its place")
-    if len(prompt) > max_characters:
-        raise RewriteError(
-            f"the new prompt has {len(prompt)} characters, at most {max_characters} are allowed"
-        )
+    if (length := len(replace(prompt, demonstrations=()))) > max_characters:
+        raise RewriteError(f"the new prompt has {length} characters, at most {max_characters} are allowed")
     if _words(text) == _words(_whole(parent)):
         raise RewriteError("the new prompt is the old one, word for word")
     if found := copied(text, task.held_out):
@@ -73,24 +79,13 @@ def _whole(prompt: Prompt) -> str:
 
 def _check_form(prompt: Prompt, task: Task, parent: Prompt) -> None:
     """Reject a prompt that no longer asks for the answer in its form, in each part that did."""
-    for piece in _pieces(task):
+    for piece in pieces(task):
         if piece not in _whole(prompt):
             raise RewriteError(f"the new prompt does not ask for the answer with {piece!r}")
         for part in REWRITTEN:  # a small model forgets a form that is named less often than before
             if piece in getattr(parent, part) and piece not in getattr(prompt, part):
-                line = _lines_on_form(getattr(parent, part), task)[-1]
+                line = lines_on_form(getattr(parent, part), task)[-1]
                 raise RewriteError(f"the part <{part}> has lost the answer format: keep its line {line!r}")
-
-
-def _pieces(task: Task) -> list[str]:
-    """Return the parts of the answer format around the label."""
-    lines = (task.answer_format or "").splitlines()
-    return [piece.strip() for line in lines for piece in line.split(LABEL) if piece.strip()]
-
-
-def _lines_on_form(part: str, task: Task) -> list[str]:
-    """Return the lines of a part that state the answer format."""
-    return [line for line in part.splitlines() if any(piece in line for piece in _pieces(task))]
 
 
 def _words(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from promptlab.cassettes import format as files
 from promptlab.cassettes import recorder, snapshots
 from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
+from promptlab.data import overlap
 from promptlab.data.task import Task
 from promptlab.errors import ExtractorError, NetworkBlocked, PromptlabError, reject_unknown
 from promptlab.gate import base, decide, git, ledger
@@ -140,6 +141,8 @@ class Lab:
             settings["prompt"] = prompts.prompt_of(prompt)
         task = self._as_recorded(task, name)
         same = {key: value for key, value in settings.items() if key not in ("workers", "api_key", *ROLES)}
+        if "proposers" in same:  # by their names: the address of a function differs from process to process
+            same["proposers"] = [getattr(one, "__qualname__", repr(one)) for one in same["proposers"]]
         models = tuple(model_of(settings[role]) for role in ROLES)
         drawn = getattr(task.draw, "__qualname__", task.draw)
         self._note_moved(task)
@@ -221,10 +224,11 @@ class Lab:
     # -- the work -------------------------------------------------------------------------------
 
     def _optimize(self, job: _Job, task: Task, settings: dict[str, Any]) -> Outcome:
-        sizes = {one: settings[one] for one in ("iterations", "per_label") if one in settings}
-        calls = f"at most {loop.most_calls(task, **sizes):,} calls"
+        sizes = {one: settings[one] for one in ("calls", "iterations") if one in settings}
+        calls = loop.most_calls(task, **sizes)
         if self._settings.makes_calls:  # it is simulated, for seconds
-            calls += f"; {terminal.detectable(task)}"
+            near = f"; {overlap.notice(task.near_duplicates)}" if task.near_duplicates else ""
+            calls += f"; {terminal.detectable(task)}{near}"
         with self._recording(job, task) as cassette:
             self._announce(job, calls, cassette)
             run, seconds = synchronous(self._steps)(task, settings)

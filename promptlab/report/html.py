@@ -5,16 +5,15 @@ Model text is hostile input: the templates escape all they show, and the page ru
 
 from __future__ import annotations
 
-import difflib
 import functools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptlab.models.prompts import files_of
 from promptlab.optimizer.history import Run
 from promptlab.records import shown
+from promptlab.report.changes import diff
 from promptlab.report.terminal import beside, conclusion
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
@@ -52,16 +51,3 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters.update(diff=diff, conclusion=conclusion, files=files_of, shown=shown, beside=beside)
     return environment
-
-
-def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
-    """Yield the words of two texts as ("same" | "removed" | "added", text), in reading order."""
-    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (old, new))
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if kind == "equal":
-            yield "same", "".join(a[i:j])
-            continue
-        if i < j:
-            yield "removed", "".join(a[i:j])
-        if k < m:
-            yield "added", "".join(b[k:m])

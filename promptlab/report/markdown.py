@@ -12,7 +12,7 @@ from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
 from promptlab.models.prompts import files_of
 from promptlab.records import shown
-from promptlab.report.html import diff
+from promptlab.report.changes import diff
 from promptlab.report.terminal import provenance
 from promptlab.scoring.comparison import Flip
 from promptlab.scoring.evaluation import Evaluation

@@ -1,12 +1,13 @@
 """Lines for a terminal: an iteration as it ends, the table of a run, an evaluation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from promptlab.data.task import Task
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.records import Usage, metric_name
+from promptlab.report.changes import in_words
 from promptlab.scoring.comparison import compare
 from promptlab.scoring.comparison import detectable as detectable_difference
 from promptlab.scoring.evaluation import Evaluation
@@ -14,15 +15,12 @@ from promptlab.scoring.evaluation import Evaluation
 
 def iteration(step: Iteration, of: int) -> str:
     """Say in one line what an iteration did."""
-    old, new = step.parent, step.candidate
-    name = old.minibatch.primary_name
-    minibatch = f"{_f1(old.minibatch)} -> {_f1(new.minibatch if new else None)}"
-    validation = f"{_f1(old.validation)} -> {_f1(new.validation if new else None)}"
     spent = f"{step.usage.calls} calls  {step.usage.input_tokens + step.usage.output_tokens:,} tokens"
-    return (
-        f"iteration {step.number}/{of}  {name}: minibatch {minibatch}  validation {validation}  "
-        f"{_outcome(step)}  {spent}"
-    )
+    return f"iteration {step.number}/{of}  {_count(step)}  {step.verdict}  {spent}"
+
+
+def _count(step: Iteration) -> str:
+    return f"{len(step.candidates)} new prompt{'' if len(step.candidates) == 1 else 's'}"
 
 
 def run(
@@ -33,9 +31,13 @@ def run(
     `seconds` is how long each iteration took this time, by its number; under 0, the whole run. `baselines`
     are the results without a model on "validation" and "test".
     """
-    yield from _aligned("<<<<>>>>", [_head(run), *_rows(run, seconds, baselines["validation"])])
+    yield from won(run)
     yield ""
-    yield from (f"iteration {step.number}: {step.verdict}" for step in run.history)
+    yield from _aligned("<<><<>>>>", [_head(run), *_rows(run, seconds, baselines["validation"])])
+    yield ""
+    for step in run.history:
+        yield f"iteration {step.number}: {step.verdict}"
+        yield from (f"  {one.proposer}: no proposal: {one.why}" for one in step.refused)
     yield ""
     splits = ((split, *map(str, of.values())) for split, of in run.counts.items())
     labels = tuple(run.counts["test"])
@@ -43,24 +45,31 @@ def run(
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
         yield from evaluation(result, baselines["test"])
-    if run.best != run.first:
-        yield ""
-        yield f"best prompt {run.best.id} against first {run.first.id} on test"
-        yield from str(run.comparison).splitlines()
-    yield ""
-    yield conclusion(run)
     yield from (f"note: {notice}" for notice in run.notices)
+
+
+def won(run: Run) -> Iterator[str]:
+    """Say first what was won: the conclusion, both prompts, what changed, and the comparison on test."""
+    yield conclusion(run)
+    if run.best == run.first:
+        return
+    for name, prompt in (("first", run.first), ("best", run.best)):
+        shows = f" and {len(prompt.demonstrations)} demonstrations" if prompt.demonstrations else ""
+        by = f", proposed by {run.finalists[0].proposer}" if prompt == run.best else ""
+        yield f"  {name} prompt {prompt.id}: {len(replace(prompt, demonstrations=()))} characters{shows}{by}"
+    yield from (f"    {line}" for line in in_words(run.first, run.best))
+    yield from str(run.comparison).splitlines()
 
 
 def conclusion(run: Run) -> str:
     """Say in a sentence what a run has shown."""
     if run.best == run.first:
-        return "the critic found no better prompt: the first is still the best"
+        return "no better prompt was found: the first is still the best"
     name, first, best = run.test.primary_name, run.test_first.primary, run.test.primary
     figures = f"{name} on test {first:.3f} -> {best:.3f}"
     return {
-        "better": f"the critic improved the prompt: {figures}",
-        "worse": f"the critic made the prompt worse: {figures}",
+        "better": f"the prompt was improved: {figures}",
+        "worse": f"the prompt was made worse: {figures}",
         "inconclusive": f"no improvement is shown: {figures}, and test cannot tell the two apart",
     }[run.comparison.verdict]
 
@@ -125,34 +134,48 @@ def provenance(header: Mapping[str, Any]) -> str:
 
 
 def _head(run: Run) -> tuple[str, ...]:
-    first = run.history[0].parent
-    sizes = [f" (n = {result.scores.n})" if result else "" for result in (first.minibatch, first.validation)]
-    splits = (f"minibatch{sizes[0]}", f"validation{sizes[1]}")
     usage = ("calls", "tokens in", "tokens out", "seconds")
-    return (f"{run.test.primary_name} of prompt", *splits, "verdict", *usage)
+    return (
+        "prompt",
+        "proposed by",
+        "characters",
+        f"{run.test.primary_name} on validation",
+        "outcome",
+        *usage,
+    )
 
 
 def _rows(
     run: Run, seconds: Mapping[int, float], baselines: Sequence[Evaluation]
 ) -> Iterator[tuple[str, ...]]:
-    if baselines:
-        yield ("TF-IDF", "-", _off(baselines[0]), "no model", "", "", "", "")
-    yield (f"0 {run.first.id}", *_scored(run.history[0].parent, run), "first", "", "", "", "")
+    nothing = ("", "", "", "")
+    for baseline in baselines[:1]:
+        yield ("TF-IDF", "", "", f"{_off(baseline)} (n = {baseline.examples})", "no model", *nothing)
+    yield _row(0, run.history[0].parents[0], nothing)
     for step in run.history:
-        name = f"{step.number} {step.candidate.prompt.id}" if step.candidate else f"{step.number} -"
         spent = (*_cells(step.usage), f"{seconds[step.number]:.1f}")
-        yield (name, *_scored(step.candidate, run), _outcome(step), *spent)
-    yield ("total, with test", "", "", "", *_cells(run.usage), f"{seconds[0]:.1f}")
+        for one in step.candidates:
+            yield _row(step.number, one, spent)
+            spent = nothing
+        if not step.candidates:
+            yield (f"{step.number} -", "", "", "-", "no proposal", *spent)
+    for one in run.finalists:
+        chosen = "selected, optimistic" if one.prompt == run.best else one.left
+        yield _row("final", replace(one, left=chosen), nothing)
+    yield ("total, with test", "", "", "", "", *_cells(run.usage), f"{seconds[0]:.1f}")
 
 
-def _scored(candidate: Candidate | None, run: Run) -> tuple[str, str]:
-    """Show a prompt's figures; those of the best prompt are marked as the ones it was selected by."""
-    if candidate is None:
-        return "-", "-"
-    if candidate.validation is None:
-        return _off(candidate.minibatch), "-"
-    chosen = " selected, optimistic" if candidate.prompt == run.best else ""
-    return _off(candidate.minibatch), _off(candidate.validation) + chosen
+def _row(stage: int | str, one: Candidate, spent: tuple[str, ...]) -> tuple[str, ...]:
+    """Show how far a prompt came, and its figure there."""
+    figure = f"{_off(one.validation)} (n = {one.answered})" if one.validation else "-"
+    return (
+        f"{stage} {one.prompt.id}",
+        one.proposer,
+        str(len(one.prompt)),
+        figure,
+        one.left or "kept",
+        *spent,
+    )
 
 
 def _off(result: Evaluation) -> str:
@@ -167,16 +190,8 @@ def _aligned(sides: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(f"{cell:{side}{width}}" for side, cell, width in cells).rstrip()
 
 
-def _outcome(step: Iteration) -> str:
-    return "accepted" if step.accepted else "rejected" if step.candidate else "no proposal"
-
-
 def _cells(usage: Usage) -> tuple[str, str, str]:
     return str(usage.calls), f"{usage.input_tokens:,}", f"{usage.output_tokens:,}"
-
-
-def _f1(result: Evaluation | None) -> str:
-    return f"{result.primary:.3f}" if result else "-"
 
 
 def figures(outcome: Run | Evaluation) -> dict[str, float]:
@@ -186,7 +201,7 @@ def figures(outcome: Run | Evaluation) -> dict[str, float]:
         found = {one.key: one.value for one in outcome.figures} | {outcome.metric: outcome.primary}
         found |= {reason.replace(" ", "_"): share for reason, share in outcome.missing.items()}
         return found | {"n": outcome.scores.n}
-    best = outcome.history[-1].best.validation
+    best = outcome.finalists[0].validation
     for metric in (outcome.test.figures[0].key, outcome.test.metric):
         found[f"test_{metric}"] = getattr(outcome.test, metric)
         found[f"test_{metric}_of_first"] = getattr(outcome.test_first, metric)

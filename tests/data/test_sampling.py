@@ -6,7 +6,8 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlab.data.sampling import draw, rank
+from promptlab.data.sampling import distinct, draw, rank, taking_turns
+from promptlab.records import Example
 
 from ..examples import LABELS, examples
 
@@ -38,3 +39,16 @@ def test_a_rank_is_the_same_in_every_process():
     code = "from promptlab.data.sampling import rank; print(rank(0, 'e001'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert str(rank(0, "e001")) == done.stdout.strip()
+
+
+def test_each_example_is_kept_once_where_it_comes_first():
+    """By its id: the label of a graded task is no key."""
+    one, two = (Example(name, name, {"kind": "x"}) for name in "ab")
+    assert [one, two] == distinct([one, two, one])
+    assert [two, one] == distinct([two, one, one, two])
+
+
+def test_labels_take_turns_in_the_order_of_their_examples():
+    some = [Example(name, name, name[0]) for name in ("a1", "a2", "a3", "b1", "b2")]
+    assert ["a1", "b1", "a2", "b2", "a3"] == [one.id for one in taking_turns(some, ("a", "b"))]
+    assert some == taking_turns(some, ())
