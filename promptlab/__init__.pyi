@@ -46,6 +46,8 @@ from promptlab.scoring.comparison import Comparison as Comparison
 from promptlab.scoring.comparison import compare as compare
 from promptlab.scoring.comparison import compare_all as compare_all
 from promptlab.scoring.comparison import detectable as detectable
+from promptlab.scoring.doubts import Doubt as Doubt
+from promptlab.scoring.doubts import doubtful as doubtful
 from promptlab.scoring.evaluation import Evaluation as Evaluation
 from promptlab.scoring.no_model import baseline as baseline
 from promptlab.scoring.replies import score as score

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from promptlab.records import Prompt, Usage
 from promptlab.scoring.comparison import Comparison, compare
+from promptlab.scoring.doubts import Doubt, doubtful
 from promptlab.scoring.evaluation import Evaluation
 
 
@@ -153,6 +154,11 @@ class Run:
     def comparison(self) -> Comparison:
         """The best prompt against the first, on test."""
         return compare(self.test_first, self.test)
+
+    @cached_property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """The examples that three prompts or more, and none otherwise, gave the same wrong label."""
+        return doubtful(self.evaluations)
 
     @property
     def evaluations(self) -> Iterator[Evaluation]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from promptlab.data.task import Task
 from promptlab.optimizer.history import Candidate, Iteration, Run
-from promptlab.records import Usage, metric_name
+from promptlab.records import Usage, metric_name, shown
 from promptlab.report.changes import in_words
 from promptlab.scoring.comparison import compare
 from promptlab.scoring.comparison import detectable as detectable_difference
@@ -45,7 +45,7 @@ def run(
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
         yield from evaluation(result, baselines["test"])
-    yield from (f"note: {notice}" for notice in run.notices)
+    yield from (f"note: {notice}" for notice in (*run.notices, *doubts(run)))
 
 
 def won(run: Run) -> Iterator[str]:
@@ -59,6 +59,20 @@ def won(run: Run) -> Iterator[str]:
         yield f"  {name} prompt {prompt.id}: {len(replace(prompt, demonstrations=()))} characters{shows}{by}"
     yield from (f"    {line}" for line in in_words(run.first, run.best))
     yield from str(run.comparison).splitlines()
+
+
+def doubts(run: Run) -> Iterator[str]:
+    """Say which labels are worth a second look, the first ten of them; nothing where there are none."""
+    if not run.doubts:
+        return
+    named = ", ".join(
+        f"{one.example.id} ({shown(one.example.label)}, answered {one.answer})" for one in run.doubts[:10]
+    )
+    yield (
+        f"labels worth a second look, because all prompts gave the same other answer, three or more: "
+        f"{len(run.doubts)}: {named}{', ...' if len(run.doubts) > 10 else ''}; the replies are in the report. "
+        f"Correct what is wrong, mark as disputed what can be argued about"
+    )
 
 
 def conclusion(run: Run) -> str:
