@@ -18,8 +18,8 @@ def near_duplicates(
 ) -> tuple[tuple[Example, Example], ...]:
     """Return the examples of train that are nearly the same as a held-out one, each with it.
 
-    Nearly the same: of the distinct words that the two texts have, 80% or more are in both (Jaccard), whatever
-    their order. Groups lie in one split, so they never appear here.
+    Nearly the same: of the distinct words that the two texts have, 80% or more are in both (Jaccard),
+    whatever their order. Groups lie in one split, so they never appear here.
     """
     if not train or not held_out:
         return ()
@@ -45,10 +45,11 @@ def near_duplicates(
 def notice(pairs: Sequence[tuple[Example, Example]]) -> str:
     """Say in a sentence that examples are nearly the same as held-out ones."""
     named = ", ".join(f"{ours.id} and {theirs.id}" for ours, theirs in pairs[:3])
+    more, count = ", ..." if len(pairs) > 3 else "", len({ours.id for ours, _ in pairs})
     return (
         f"examples of train that are nearly the same as one of validation or test: "
-        f"{len({ours.id for ours, _ in pairs})} ({named}{', ...' if len(pairs) > 3 else ''}); no prompt will show "
-        f"them, but give such texts one group, or remove one of each pair"
+        f"{count} ({named}{more}); no prompt will show them, but give such texts "
+        f"one group, or remove one of each pair"
     )
 
 

@@ -13,7 +13,7 @@ def rank(*parts: object) -> int:
 
 
 def draw(
-    examples: Iterable[Example], labels: Sequence[str], *, per_label: int, seed: int, iteration: int
+    examples: Iterable[Example], labels: Sequence[str], *, per_label: int, seed: int | str, iteration: int
 ) -> tuple[Example, ...]:
     """Draw up to `per_label` examples of each label, labels in their order, best rank first.
 

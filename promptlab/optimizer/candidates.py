@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import replace
 
 from promptlab.data.overlap import copied
-from promptlab.data.task import Task
 from promptlab.errors import DataError, RewriteError, shorten
 from promptlab.optimizer.forward import Forward
 from promptlab.optimizer.history import Candidate, Iteration, Refused
@@ -25,7 +24,7 @@ async def admitted(
     offers = proposals(current, proposers, known)
     while len(found) < room and (offer := await anext(offers, None)):
         name, prompt = offer
-        why = prompt if isinstance(prompt, str) else objection(prompt, current.task, first)
+        why = prompt if isinstance(prompt, str) else objection(prompt, current, first)
         if isinstance(prompt, str) or why:
             refused.append(Refused(name, str(why)))
         else:
@@ -38,9 +37,9 @@ async def proposals(
 ) -> AsyncIterator[tuple[str, Prompt | str]]:
     """Let proposers take turns: yield the name of each with a prompt, or with why there is none.
 
-    Every second turn is that of the proposer whose prompt got furthest in the rounds before. The others follow
-    one another: those that have had no turn yet, then the more successful. A proposer is called when its first
-    turn comes: the critic is not paid for what nobody tries. What is `known` is passed over.
+    Every second turn is that of the proposer whose prompt got furthest in the rounds before. The others
+    follow one another: those that have had no turn yet, then the more successful. A proposer is called when
+    its first turn comes: the critic is not paid for what nobody tries. What is `known` is passed over.
     """
     ranked = sorted(proposers, key=lambda one: _success(_name(one), current.history), reverse=True)
     tried = [name for one in ranked if not _success(name := _name(one), current.history)[0]]
@@ -78,26 +77,34 @@ async def _offers(proposer: Proposer, current: Round) -> AsyncIterator[Prompt]:
 
 
 async def unbroken(
-    forward: Forward, step: str, parents: Sequence[Candidate], raced: Sequence[Candidate]
+    forward: Forward,
+    step: str,
+    parents: Sequence[Candidate],
+    raced: Sequence[Candidate],
+    left: Sequence[Candidate],
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Return the parents and the best new prompts that may be kept, in their order, and the others.
+    """Return the parents and the best new prompts that may be kept, in their order, and all others.
 
-    A new prompt has to keep right each canonical example that the best parent has right.
+    A new prompt has to keep right each canonical example that the best parent has right. Where none of those
+    that are left in the race does, the best parent stays, although it has left.
     """
     old = [one.prompt for one in parents]
     best = [one.prompt for one in raced if one.prompt not in old][:KEPT]
     right = canonical_right(parents[0])
     seen = await forward(step, "train", best, right) if right else []
     answers = dict(zip(best, seen, strict=False))
-    may, gone = list[Candidate](), list[Candidate]()
+    may, gone = list[Candidate](), list(left)
     for one in raced:
         answered = answers.get(one.prompt)
         broken = [row.example.id for row in answered.mistakes] if answered else []
-        left = f"canonical {', '.join(broken)} came out wrong" if broken else "not needed"
+        why = f"canonical {', '.join(broken)} came out wrong" if broken else "not needed"
         if one.prompt in old or (one.prompt in best and not broken):
             may.append(replace(one, minibatch=answered or one.minibatch))
         else:
-            gone.append(replace(one, minibatch=answered, left=left))
+            gone.append(replace(one, minibatch=answered, left=why))
+    if not may:
+        may = [replace(one, left="") for one in gone if one.prompt == old[0]]
+        gone = [one for one in gone if one.prompt != old[0]]
     return may, gone
 
 
@@ -118,19 +125,20 @@ def _success(name: str, history: Sequence[Iteration]) -> tuple[bool, int, float]
     return (not scored, *max(scored, default=(0, 0.0)))
 
 
-def objection(prompt: Prompt, task: Task, first: Prompt) -> str | None:
+def objection(prompt: Prompt, current: Round, first: Prompt) -> str | None:
     """Say why a proposal must not be tried; None where it may.
 
-    It shows only examples of train, or what the first prompt shows, and copies nothing held out.
+    It shows only what the round allows, or the first prompt shows, and copies nothing held out.
     """
+    task = current.task
     try:
-        shown = task.demonstrated(prompt)
+        task.demonstrated(prompt)
     except DataError as error:
         return str(error)
-    texts = {one.text for one in shown} | {one.text for one in first.demonstrations}
+    texts = {one.text for one in current.allowed} | {one.text for one in first.demonstrations}
     for one in prompt.demonstrations:
         if one.text not in texts:
-            return f"the demonstration {shorten(one.text)} is not an example of train"
+            return f"the demonstration {shorten(one.text)} is not an example of train that may be shown"
     written = (prompt.system, prompt.prefix, prompt.suffix, prompt.reply_prefix)
     replies = (one.reply for one in prompt.demonstrations)
     if found := copied("\n".join([*written, *replies]), task.held_out):

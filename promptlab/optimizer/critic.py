@@ -231,9 +231,9 @@ async def rewrite(
 
 
 async def edits(ask: Ask, context: Request, task: Task, parent: Prompt) -> tuple[Prompt, ...]:
-    """Ask for single rules, and make each change to the prompt's system part alone; RewriteError if there are none.
+    """Ask for single rules, and make each change to the system part alone; RewriteError if there are none.
 
-    A rule is added before the paragraph on the form, put in the place of a sentence, or a sentence is removed.
+    A rule is added before the paragraph on the form or put in the place of a sentence, or that is removed.
     """
 
     def read(reply: Reply) -> tuple[Prompt, ...]:

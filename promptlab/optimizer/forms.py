@@ -41,7 +41,7 @@ def lines_on_form(part: str, task: Task) -> list[str]:
 
 
 def rules(prompt: Prompt, task: Task) -> str:
-    """Return the system prompt without what it says about the form: its paragraph, or its lines where it has one.
+    """Return the system prompt without its paragraph on the form, or the lines where it has one paragraph.
 
     Where nothing is left, it is the task's brief.
     """

@@ -28,7 +28,7 @@ class Forward:
     async def __call__(
         self, step: str, split: str, asked: Sequence[Prompt], examples: Sequence[Example], repeats: int = 1
     ) -> list[Evaluation]:
-        """Ask about each example with each prompt, all at once; the evaluations are in the order of the prompts.
+        """Ask about each example with each prompt, all at once; return evaluations in the prompts' order.
 
         `step` names the caller in errors.
         """

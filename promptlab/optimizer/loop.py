@@ -23,7 +23,7 @@ from promptlab.optimizer.critic import Critic, context
 from promptlab.optimizer.forward import Forward
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.optimizer.proposers import PROPOSERS, Proposer, Round
-from promptlab.optimizer.race import KEPT, Plan, affordable, chosen, hand_on, race
+from promptlab.optimizer.race import KEPT, Plan, finals, hand_on, race
 from promptlab.records import Example, Model, Prompt
 from promptlab.scoring.evaluation import Evaluation
 
@@ -113,14 +113,14 @@ async def steps(
             current = Round(task, number, seed, parents, tuple(history), advice)
             room = limit - forward.calls - KEPT * len(canonical_right(parents[0]))
             new, refused = await admitted(current, proposers, first, plan.room(parents, room))
-            # Race: on more and more of validation; the weaker leave, and those that break a canonical example.
+            # Race: on more and more of validation; the weaker leave, and who breaks a canonical example.
             alive, left = await race(forward, step, parents, new, plan.entry, room)
-            alive, broken = await unbroken(forward, step, parents, alive)
+            alive, left = await unbroken(forward, step, parents, alive, left)
             # Keep: the best, and the one that is right where the best is wrong.
             kept = hand_on(alive)
             others = [replace(one, left="not needed") for one in alive if one not in kept]
             spare += [one for one in alive if one not in kept]
-            raced = {one.prompt: one for one in (*kept, *others, *left, *broken)}
+            raced = {one.prompt: one for one in (*kept, *others, *left)}
             parents = tuple(raced.pop(one.prompt) for one in parents)
             tried, usage = tuple(raced.values()), client.usage - before
             history.append(Iteration(number, parents, advice.critique, tried, refused, kept, usage))
@@ -129,15 +129,11 @@ async def steps(
                 break
 
         # The finalists answer about all of validation.
-        last = affordable([*kept, *spare], len(plan.examples) - len(plan.entry), calls - forward.calls)
-        alive, left = await race(forward, "finals", last, (), plan.examples, calls - forward.calls)
-        best = chosen(alive)
-        (whole,) = await forward("finals", "validation", [best.prompt], plan.examples)
-        finalists = (replace(best, validation=whole), *(one for one in (*alive, *left) if one is not best))
+        finalists = await finals(forward, plan, [*kept, *spare], calls - forward.calls)
         # The test split is read here for the first time, with the first prompt and the best.
         (test_first,) = await forward("test", "test", [first], test)
-        (test_best,) = await forward("test", "test", [best.prompt], test)
-        scores = (first, best.prompt, test_first, test_best)
+        (test_best,) = await forward("test", "test", [finalists[0].prompt], test)
+        scores = (first, finalists[0].prompt, test_first, test_best)
         names = (task.data_hash, task.counts, task.notices)
         yield Run(task.name, tuple(history), finalists, *scores, client.usage, *names)
 
@@ -155,7 +151,7 @@ def minibatch(
     hard = draw(distinct(wrong), task.labels, per_label=per_label // 2, seed=seed, iteration=number)
     fresh = task.minibatch(prompt, per_label=per_label, seed=seed, iteration=number)
     drawn = taking_turns((*hard, *fresh), task.labels)  # so that what is cut off is cut off of each label
-    return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown)
+    return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown and not one.disputed)
 
 
 def most_calls(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> str:

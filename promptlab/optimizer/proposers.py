@@ -59,18 +59,19 @@ class Round:
         return self.parents[0].prompt
 
     @cached_property
-    def showable(self) -> tuple[Example, ...]:
+    def allowed(self) -> tuple[Example, ...]:
         """The examples of train that a prompt may show.
 
         Not those that are canonical or disputed, or nearly the same as one of validation or test.
         """
         given_away = {ours.id for ours, _ in self.task.near_duplicates}
-        return tuple(
-            one
-            for one in self.task.splits["train"]
-            if not (one.canonical or one.disputed or one.id in given_away)
-            and reply_to(self.task, one) is not None
-        )
+        train = self.task.splits["train"]
+        return tuple(e for e in train if not (e.canonical or e.disputed or e.id in given_away))
+
+    @cached_property
+    def showable(self) -> tuple[Example, ...]:
+        """Of these, the examples that promptlab can write the right reply to."""
+        return tuple(one for one in self.allowed if reply_to(self.task, one) is not None)
 
     @property
     def per_label(self) -> int:
@@ -80,7 +81,8 @@ class Round:
     def drawn(self, examples: Sequence[Example], per_label: int, number: object) -> tuple[Example, ...]:
         """Draw so many of each label, for the `number`-th time in this current."""
         seed = f"{self.seed}, {number}"
-        return draw(examples, self.task.labels, per_label=per_label, seed=seed, iteration=self.number)  # type: ignore[arg-type]
+        labels = self.task.labels
+        return draw(examples, labels, per_label=per_label, seed=seed, iteration=self.number)
 
     def showing(self, prompt: Prompt, examples: Iterable[Example], *, reasons: bool = False) -> Prompt:
         """Return a prompt that asks for the label alone and shows examples, in an order that looks random."""
@@ -177,7 +179,7 @@ def shortened(current: Round) -> Iterator[Prompt]:
 
 
 def _every_second(shown: Sequence[Demonstration], task: Task) -> tuple[Demonstration, ...]:
-    """Keep the first, third, fifth ... demonstration of each label (the last line of its reply), or of all."""
+    """Keep each second demonstration of a label (the last line of its reply), or of all."""
     counts: dict[str, int] = {}
     kept = []
     for one in shown:

@@ -1,11 +1,11 @@
 """The race: which of several prompts is best, for as few calls as possible.
 
-All prompts answer about the same examples of validation, few at first. After each stage the weaker half of the
-new ones leaves, down to two, and the rest answers about twice as many: successive halving (Karnin, Koren and Somekh, ICML
-2013; Jamieson and Talwalkar, AISTATS 2016). Who is shown to be worse than the leader by the paired difference,
-with 95% confidence, leaves too, as in racing (Maron and Moore, NIPS 1993; F-Race: Birattari et al., GECCO 2002).
-ProTeGi (Pryzant et al., EMNLP 2023) selects its prompts in the same way, by bandits. A parent only leaves when
-it is shown to be worse: a prompt that holds so far is not lost by bad luck.
+All prompts answer about the same examples of validation, few at first. After each stage the weaker half
+of the new ones leaves, down to two, and the rest answers about twice as many: successive halving (Karnin,
+Koren and Somekh, ICML 2013; Jamieson and Talwalkar, AISTATS 2016). Who is shown to be worse than the leader
+by the paired difference, with 95% confidence, leaves too, as in racing (Maron and Moore, NIPS 1993; F-Race:
+Birattari et al., GECCO 2002). ProTeGi (Pryzant et al., EMNLP 2023) selects its prompts in the same way, by
+bandits. A parent only leaves when it is shown to be worse: what holds so far is not lost by bad luck.
 
 Of the rest, the best is kept, and with it the one that is right most often where the best is wrong: GEPA's
 front (Agrawal et al., ICLR 2026), cut to what the calls allow. At the end, the kept prompts answer about all
@@ -36,8 +36,8 @@ class Plan:
     Attributes:
         examples: those of validation that prompts race on, in their order: all, or as many as a third of the
             calls.
-        entry: the first of them, on which the rounds race: a twelfth of the calls at most. The finalists go on
-            to all.
+        entry: the first of them, on which the rounds race: a twelfth of the calls at most. The finalists go
+            on to all.
         iterations: rounds: as many as asked for, or as the calls allow.
     """
 
@@ -49,10 +49,13 @@ class Plan:
         while not self._first_room(len(task.canonical)):
             self.iterations -= 1
             if not self.iterations:
-                raise ValueError(f"calls is {calls}: too few for a single round, expected 100 or so")
+                raise ValueError(
+                    f"calls is {calls}: too few for a single round, with {len(task.canonical)} canonical "
+                    f"examples; give twice as many, or mark fewer"
+                )
 
     def _first_room(self, canonical: int) -> int:
-        """Return how many new prompts the first round has room for, if its minibatch takes a quarter of its calls."""
+        """Return the first round's room, if its minibatch takes a quarter of its calls."""
         limit = self.limit(1, 0)
         guards = KEPT * min(canonical, limit // 4)
         return self.room([Candidate(Prompt())], limit - limit // 4 - guards)
@@ -66,7 +69,7 @@ class Plan:
         return spent + (self._calls - finals - spent) // (self.iterations - number + 1)
 
     def room(self, parents: Sequence[Candidate], calls: int) -> int:
-        """Return how many new prompts can race to the end of a round for so many calls, beside its parents."""
+        """Return how many new prompts can race to the end of a round, beside its parents."""
         answered = [min(one.answered, len(self.entry)) for one in parents]
         calls -= sum(len(self.entry) - one for one in answered)
         return next(n for n in itertools.count() if price(n + 1, len(self.entry)) > calls)
@@ -82,7 +85,7 @@ def order(task: Task, seed: int, most: int) -> tuple[Example, ...]:
 
 
 def stages(most: int) -> list[int]:
-    """Return after how many examples prompts are compared: 12, 24, 48 ... and `most`, by half more at least."""
+    """Return after how many examples prompts are compared: 12, 24, 48 ..., half more at least, `most`."""
     sizes = [FIRST_STAGE * 2**n for n in range(20) if FIRST_STAGE * 2**n * 1.5 <= most]
     return [*sizes, most]
 
@@ -175,8 +178,19 @@ def hand_on(alive: Sequence[Candidate]) -> tuple[Candidate, ...]:
     return (best, second) if gains(second) else (best,)
 
 
+async def finals(
+    forward: Forward, plan: Plan, standing: Sequence[Candidate], calls: int
+) -> tuple[Candidate, ...]:
+    """Let the best prompts that stood a race answer all of validation; return them, the chosen one first."""
+    each = len(plan.examples) - len(plan.entry)
+    alive, left = await race(forward, "finals", affordable(standing, each, calls), (), plan.examples, calls)
+    best = chosen(alive)
+    (whole,) = await forward("finals", "validation", [best.prompt], plan.examples)
+    return (replace(best, validation=whole), *(one for one in (*alive, *left) if one is not best))
+
+
 def affordable(standing: Sequence[Candidate], each: int, calls: int) -> list[Candidate]:
-    """Return the best of the prompts that stood a race, as many as so many calls allow if each costs `each`."""
+    """Return the best of the prompts that stood a race, as many as the calls allow if each costs `each`."""
     latest = {one.prompt: one for one in sorted(standing, key=lambda one: one.answered)}
     return sorted(latest.values(), key=_place)[: max(1, calls // max(1, each))]
 
@@ -185,7 +199,8 @@ def chosen(finalists: Iterable[Candidate]) -> Candidate:
     """Choose among prompts that answered about the same examples: the best, or a much shorter one.
 
     A prompt with at most 80% of the characters wins if it is less than one standard error of the paired
-    difference behind: the one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984).
+    difference behind: the one-standard-error rule (Breiman et al., Classification and Regression Trees,
+    1984).
     """
     best, *others = sorted(finalists, key=_place)
     assert best.validation

@@ -23,7 +23,7 @@ def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
 
 
 def in_words(old: Prompt, new: Prompt) -> Iterator[str]:
-    """Yield a line for each file of a prompt that changed: its words that came and went, or demonstrations."""
+    """Yield a line for each file of a prompt that changed: words that came and went, or demonstrations."""
     before, after = files_of(old), files_of(new)
     for name in dict.fromkeys((*before, *after)):
         texts = before.get(name, ""), after.get(name, "")

@@ -70,7 +70,7 @@ def doubts(run: Run) -> Iterator[str]:
     )
     yield (
         f"labels worth a second look, because all prompts gave the same other answer, three or more: "
-        f"{len(run.doubts)}: {named}{', ...' if len(run.doubts) > 10 else ''}; the replies are in the report. "
+        f"{len(run.doubts)}: {named}{', ...' if len(run.doubts) > 10 else ''}; the report has the replies. "
         f"Correct what is wrong, mark as disputed what can be argued about"
     )
 

@@ -21,12 +21,12 @@ class Doubt:
 def doubtful(evaluations: Iterable[Evaluation], *, fewest: int = FEWEST) -> tuple[Doubt, ...]:
     """Return the examples that every prompt gave the same wrong label, those of most prompts first.
 
-    Look at them before you change the prompt: if a label is wrong, correct it in the data or in an overlay; if
-    it can be argued about, mark it as `disputed`, which keeps the example from the critic and from
+    Look at them before you change the prompt: if a label is wrong, correct it in the data or in an overlay;
+    if it can be argued about, mark it as `disputed`, which keeps the example from the critic and from
     demonstrations, and gives every figure with and without it.
 
     Args:
-        evaluations: of one task with labels, by different prompts; of the same prompt, the first answer counts.
+        evaluations: of one task with labels, by different prompts; of one prompt, its first answer counts.
         fewest: prompts that have to have answered; with fewer, an example is not in doubt.
     """
     answers: dict[Example, dict[str, Prediction]] = {}

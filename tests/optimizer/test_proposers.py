@@ -188,6 +188,38 @@ def test_whatever_a_proposer_copies_is_refused_before_a_call(stolen):
     assert not any("Better" in str(body) for body in server.bodies)
 
 
+@pytest.mark.parametrize("mark", ["disputed", "nearly the same"])
+def test_no_proposer_may_show_what_is_disputed_or_nearly_held_out(mark):
+    """A user's own proposer neither, which takes examples where it likes."""
+    home = {e.id: split for split, some in task().splits.items() for e in some}
+    (one, *_) = task().splits["train"]
+    changed = {"disputed": True} if mark == "disputed" else {"text": f"{TEST.text} Copy."}
+    of = task(
+        examples=[replace(e, split=home[e.id], **(changed if e == one else {})) for e in task().examples]
+    )
+    (shown,) = (e for e in of.examples if e.id == one.id)
+
+    def mine(current):
+        return [pl.Prompt("Better <label></label>", demonstrations=((shown.text, tagged(shown.label)),))]
+
+    with answering(examples.answer) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = optimized(server.url, [mine], of=of)
+    assert run.best == run.first
+    assert "is not an example of train that may be shown" in run.history[0].refused[0].why
+
+
+def test_the_critic_sees_no_disputed_example_though_it_is_canonical():
+    one = next(e for e in task().splits["train"] if int(e.id[1:]) % 6 == 3)  # answered wrong at first
+    marks = {"canonical": True, "disputed": True}
+    of = task(examples=[replace(e, **marks) if e == one else e for e in task().examples])
+    with answering(examples.answer) as server:
+        optimized(server.url, pl.PREDECESSOR, of=of)
+    shown = [str(body) for body in server.bodies if body["model"] == "critic"]
+    assert shown
+    assert not any(one.text in text for text in shown)
+
+
 def test_no_proposer_carries_a_held_out_text_into_a_prompt():
     """The critic repeats all it can think of: each text of validation and test."""
     held_out = [e.text for e in task().held_out]
@@ -293,6 +325,24 @@ def test_a_prompt_that_breaks_a_canonical_example_is_not_accepted():
     (gone,) = run.history[0].candidates
     assert (run.first, f"canonical {CLEAR.id} came out wrong") == (run.best, gone.left)
     assert free.best.system.startswith("Better")
+
+
+def test_a_parent_that_only_a_breaking_prompt_beats_stays():
+    """It had left the race, shown to be worse than the one that may not be kept."""
+
+    def answer(body):
+        text = body["messages"][-1]["content"]
+        label = LABELS[int(re.search(r"Sentence (\d+)", text)[1]) % 2]
+        right = ("Better" in body["system"]) != (CLEAR.text in text)
+        return tagged(label if right else "neither")
+
+    with answering(answer) as server:
+        of = task(400)
+        of = replace(of, examples=[replace(e, canonical=e.text == CLEAR.text) for e in of.examples])
+        run = optimized(server.url, [better], of=of, calls=400)
+    assert (run.first, run.first) == (run.best, run.history[0].kept[0].prompt)
+    (gone,) = run.history[0].candidates
+    assert f"canonical {CLEAR.id} came out wrong" == gone.left
 
 
 def test_a_canonical_example_that_the_parent_has_wrong_may_stay_wrong():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from promptlab.optimizer.race import Plan, chosen, hand_on, order, price, race, 
 from promptlab.records import Reply
 from promptlab.scoring.evaluation import evaluation_of, predict
 
-from ..examples import task
+from ..examples import examples, task
 from ..server import serving
 
 VALIDATION = task(400).splits["validation"]
@@ -149,7 +150,7 @@ def test_there_are_fewer_rounds_where_the_calls_do_not_suffice():
 
 
 def test_calls_that_are_too_few_for_a_round_are_refused():
-    with pytest.raises(ValueError, match="calls is 30: too few for a single round, expected 100 or so"):
+    with pytest.raises(ValueError, match="calls is 30: too few for a single round, with 0 canonical"):
         Plan(task(400), 30, 2, 0)
 
 
@@ -167,7 +168,8 @@ def test_the_calls_of_a_search_are_never_exceeded(calls):
             label = task().labels[rank(salt, body) % 2]
             return Reply(f"<label>{label}</label>", "end_turn", ("text",), "m", 1, 1)
 
-        of = task(200)
+        marked = {e.id for e in task(200).splits["train"][: (calls // 25) * seed]}
+        of = task(examples=[replace(e, canonical=e.id in marked) for e in examples(200)])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("promptlab.models.client.Client._try", reply)
             models = {"classifier": pl.Model("m", base_url="http://127.0.0.1:9"), "critic": "m"}
