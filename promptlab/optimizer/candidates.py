@@ -9,7 +9,7 @@ from promptlab.data.overlap import copied
 from promptlab.errors import DataError, RewriteError, shorten
 from promptlab.optimizer.forward import Forward
 from promptlab.optimizer.history import Candidate, Iteration, Refused
-from promptlab.optimizer.proposers import Proposer, Round
+from promptlab.optimizer.proposers import ASKING, Proposer, Round
 from promptlab.optimizer.race import KEPT
 from promptlab.records import Example, Prompt
 
@@ -37,16 +37,17 @@ async def proposals(
 ) -> AsyncIterator[tuple[str, Prompt | str]]:
     """Let proposers take turns: yield the name of each with a prompt, or with why there is none.
 
-    Every second turn is that of the proposer whose prompt got furthest in the rounds before. The others
+    Every second turn is that of the proposer whose prompt got furthest in the rounds before, or where the
+    critic is another model than the classifier, of those that ask it: it is paid for its ideas. The others
     follow one another: those that have had no turn yet, then the more successful. A proposer is called when
     its first turn comes: the critic is not paid for what nobody tries. What is `known` is passed over.
     """
     ranked = sorted(proposers, key=lambda one: _success(_name(one), current.history), reverse=True)
     tried = [name for one in ranked if not _success(name := _name(one), current.history)[0]]
-    leader, last = tried[0] if tried else None, ""
+    favoured, last = [_name(one) for one in ASKING] if current.critic.larger else tried[:1], ""
     turns: list[tuple[str, Proposer | AsyncIterator[Prompt]]] = [(_name(one), one) for one in ranked]
     while turns:
-        mine = [n for n, (name, _) in enumerate(turns) if name == leader != last]
+        mine = [n for n, (name, _) in enumerate(turns) if (name in favoured) != (last in favoured)]
         last, offers = turns.pop(mine[0] if mine else 0)
         offers = _offers(offers, current) if callable(offers) else offers
         try:

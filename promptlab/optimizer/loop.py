@@ -109,12 +109,12 @@ async def steps(
             # Propose: each proposer in turn; what cannot be tried is refused before a call is paid for it.
             ask = functools.partial(client.ask, asked_for=f"task {task.name!r}, {step}, critic")
             shown = context(task, seen, history, critic, mistakes=mistakes, correct=correct, seed=seed)
-            advice = Critic(ask, shown, seen, max_characters)
+            advice = Critic(ask, shown, seen, max_characters, critic.name != classifier.name)
             current = Round(task, number, seed, parents, tuple(history), advice)
             room = limit - forward.calls - KEPT * len(canonical_right(parents[0]))
             new, refused = await admitted(current, proposers, first, plan.room(parents, room))
             # Race: on more and more of validation; the weaker leave, and who breaks a canonical example.
-            alive, left = await race(forward, step, parents, new, plan.entry, room)
+            alive, left = await race(forward, step, parents, new, plan.examples, plan.rounds, room)
             alive, left = await unbroken(forward, step, parents, alive, left)
             # Keep: the best, and the one that is right where the best is wrong.
             kept = hand_on(alive)

@@ -223,4 +223,5 @@ PROPOSERS: tuple[Proposer, ...] = (
     crossed,
     shortened,
 )
+ASKING = (rewritten, edited, focused)  # the critic
 PREDECESSOR: tuple[Proposer, ...] = (rewritten,)

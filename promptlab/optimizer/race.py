@@ -1,19 +1,19 @@
 """The race: which of several prompts is best, for as few calls as possible.
 
-All prompts answer about the same examples of validation, few at first. After each stage the weaker half
+All prompts answer about the same examples of validation, few at first. After each stage the weaker third
 of the new ones leaves, down to two, and the rest answers about twice as many: successive halving (Karnin,
-Koren and Somekh, ICML 2013; Jamieson and Talwalkar, AISTATS 2016). Who is shown to be worse than the leader
-by the paired difference, with 95% confidence, leaves too, as in racing (Maron and Moore, NIPS 1993; F-Race:
-Birattari et al., GECCO 2002). ProTeGi (Pryzant et al., EMNLP 2023) selects its prompts in the same way, by
-bandits. A parent only leaves when it is shown to be worse: what holds so far is not lost by bad luck.
+Koren and Somekh, ICML 2013; Jamieson and Talwalkar, AISTATS 2016), more slowly than by halves, since a few
+examples mislead. Who is shown to be worse than the leader by the paired difference, with 95% confidence,
+leaves too, as in racing (Maron and Moore, NIPS 1993; F-Race: Birattari et al., GECCO 2002). ProTeGi (Pryzant
+et al., EMNLP 2023) selects its prompts in the same way, by bandits. A parent only leaves when it is shown to
+be worse: what holds so far is not lost by bad luck.
 
 Of the rest, the best is kept, and with it the one that is right most often where the best is wrong: GEPA's
-front (Agrawal et al., ICLR 2026), cut to what the calls allow. At the end, the kept prompts answer about all
-of validation. A race ends early when one prompt is left.
+front (Agrawal et al., ICLR 2026), cut to what the calls allow. At the end, the best that stood a race go on
+to all of validation, with one stage between. A race ends early when one prompt is left.
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from promptlab.scoring.weights import difference
 
 FIRST_STAGE = 12  # examples: too few to show that a prompt is worse than the luckiest of many
 KEPT = 2  # prompts that a round hands on
+FINALS = 0.3  # of the calls, at most, for more than two finalists
 SHORTER = 0.8  # of the characters; a prompt that is hardly shorter is no simpler
 
 
@@ -36,15 +37,16 @@ class Plan:
     Attributes:
         examples: those of validation that prompts race on, in their order: all, or as many as a third of the
             calls.
-        entry: the first of them, on which the rounds race: a twelfth of the calls at most. The finalists go
-            on to all.
+        rounds: after how many of them prompts are compared in a round: a twelfth of the calls at most.
+        finals: after how many the finalists are compared: half of the rest, and all.
         iterations: rounds: as many as asked for, or as the calls allow.
     """
 
     def __init__(self, task: Task, calls: int, iterations: int, seed: int) -> None:
         self.examples = order(task, seed, max(FIRST_STAGE, calls // 3))
-        sizes = stages(len(self.examples))
-        self.entry = self.examples[: max(sizes[0], *(one for one in sizes if one <= calls / 12), 0)]
+        first, *more = stages(len(self.examples))
+        self.rounds = [first, *(one for one in more if one <= calls / 12)]
+        self.finals = [(self.rounds[-1] + len(self.examples)) // 2, len(self.examples)]
         self._calls, self.iterations = calls, iterations
         while not self._first_room(len(task.canonical)):
             self.iterations -= 1
@@ -63,16 +65,20 @@ class Plan:
     def limit(self, number: int, spent: int) -> int:
         """Return how many calls may be spent by the end of a round: those that are left, shared out evenly.
 
-        What the finals may need is put aside.
+        What the finals need is put aside: with two prompts, or as many as 30% of the calls pay for.
         """
-        finals = KEPT * (len(self.examples) - len(self.entry))
+        finals = price(max(KEPT, self.finalists(FINALS * self._calls)), [self.rounds[-1], *self.finals])
         return spent + (self._calls - finals - spent) // (self.iterations - number + 1)
 
     def room(self, parents: Sequence[Candidate], calls: int) -> int:
         """Return how many new prompts can race to the end of a round, beside its parents."""
-        answered = [min(one.answered, len(self.entry)) for one in parents]
-        calls -= sum(len(self.entry) - one for one in answered)
-        return next(n for n in itertools.count() if price(n + 1, len(self.entry)) > calls)
+        calls -= sum(self.rounds[-1] - min(one.answered, self.rounds[-1]) for one in parents)
+        return next(n for n in itertools.count() if price(n + 1, [0, *self.rounds]) > calls)
+
+    def finalists(self, calls: float) -> int:
+        """Return how many prompts can go on from the rounds' examples to all; one always can."""
+        sizes = [self.rounds[-1], *self.finals]
+        return max(1, sum(price(n, sizes) <= calls for n in range(1, int(calls) + 1)))
 
 
 def order(task: Task, seed: int, most: int) -> tuple[Example, ...]:
@@ -92,12 +98,12 @@ def stages(most: int) -> list[int]:
 
 def staying(new: int) -> int:
     """Return how many of so many new prompts are left after a stage."""
-    return min(new, max(KEPT, math.ceil(new / 2)))
+    return min(new, max(KEPT, 2 * new // 3))
 
 
-def price(new: int, most: int) -> int:
-    """Return how many calls so many new prompts cost in a race over `most` examples."""
-    sizes, calls = [0, *stages(most)], 0
+def price(new: int, sizes: Sequence[int]) -> int:
+    """Return how many calls so many new prompts cost in a race from the first of the stages to the last."""
+    calls = 0
     for before, after in itertools.pairwise(sizes):
         calls += new * (after - before)
         new = staying(new)
@@ -110,6 +116,7 @@ async def race(
     parents: Sequence[Candidate],
     new: Sequence[Candidate],
     examples: Sequence[Example],
+    sizes: Sequence[int],
     calls: int,
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Let prompts answer about examples, stage by stage, and drop those that are behind.
@@ -118,8 +125,9 @@ async def race(
         forward: asks the classifier.
         step: names the race in errors.
         parents: they leave only when they are shown to be worse than the leader.
-        new: of these, the weaker half leaves after each stage but the last, as long as two are left.
-        examples: at most so many are asked about, in this order.
+        new: of these, the weaker third leaves after each stage but the last, as long as two are left.
+        examples: they are asked about in this order.
+        sizes: after how many of them the prompts are compared.
         calls: a stage that would cost more than is left of them is not begun.
 
     Returns:
@@ -127,7 +135,7 @@ async def race(
     """
     alive, gone, limit = [*parents, *new], list[Candidate](), forward.calls + calls
     safe = {one.prompt for one in parents}
-    for size in stages(len(examples)):
+    for size in sizes:
         if len(alive) == 1 and alive[0].validation:  # no other can win any more
             break
         asked = [one.prompt for one in alive]
@@ -137,7 +145,7 @@ async def race(
         scored = [replace(one, validation=seen) for one, seen in zip(alive, found, strict=True)]
         ranked = sorted(scored, key=_place)
         places = [one.prompt for one in ranked if one.prompt not in safe]
-        allowed = set(places[: staying(len(places))] if size < len(examples) else places)
+        allowed = set(places[: staying(len(places))] if size < sizes[-1] else places)
         why = {one.prompt: _behind(one, ranked[0], allowed | safe) for one in ranked}
         gone += [replace(one, left=why[one.prompt]) for one in ranked if why[one.prompt]]
         alive = [one for one in ranked if not why[one.prompt]]
@@ -159,7 +167,7 @@ def _behind(one: Candidate, leader: Candidate, staying: set[Prompt]) -> str:
     found = difference(answers_of(leader.validation, one.validation))
     if found.verdict == "worse" and one.answered > FIRST_STAGE:
         return f"worse than {leader.prompt.id} {seen}: {found.point:+.3f}, at best {found.high:+.3f}"
-    return "" if one.prompt in staying else f"in the weaker half {seen}"
+    return "" if one.prompt in staying else f"among the weakest {seen}"
 
 
 def hand_on(alive: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -182,17 +190,12 @@ async def finals(
     forward: Forward, plan: Plan, standing: Sequence[Candidate], calls: int
 ) -> tuple[Candidate, ...]:
     """Let the best prompts that stood a race answer all of validation; return them, the chosen one first."""
-    each = len(plan.examples) - len(plan.entry)
-    alive, left = await race(forward, "finals", affordable(standing, each, calls), (), plan.examples, calls)
-    best = chosen(alive)
-    (whole,) = await forward("finals", "validation", [best.prompt], plan.examples)
-    return (replace(best, validation=whole), *(one for one in (*alive, *left) if one is not best))
-
-
-def affordable(standing: Sequence[Candidate], each: int, calls: int) -> list[Candidate]:
-    """Return the best of the prompts that stood a race, as many as the calls allow if each costs `each`."""
     latest = {one.prompt: one for one in sorted(standing, key=lambda one: one.answered)}
-    return sorted(latest.values(), key=_place)[: max(1, calls // max(1, each))]
+    best = sorted(latest.values(), key=_place)[: plan.finalists(calls)]
+    alive, left = await race(forward, "finals", (), best, plan.examples, plan.finals, calls)
+    winner = chosen(alive)
+    (whole,) = await forward("finals", "validation", [winner.prompt], plan.examples)
+    return (replace(winner, validation=whole), *(one for one in (*alive, *left) if one is not winner))
 
 
 def chosen(finalists: Iterable[Candidate]) -> Candidate:

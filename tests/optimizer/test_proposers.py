@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import warnings
@@ -11,6 +12,7 @@ import pytest
 
 import promptlab as pl
 from promptlab.models.prompts import first
+from promptlab.optimizer.candidates import proposals
 from promptlab.optimizer.critic import Critic
 from promptlab.optimizer.history import Candidate
 from promptlab.optimizer.proposers import Round, balanced, crossed, forms, mistaken, reasoned, shortened
@@ -37,7 +39,7 @@ def seen(prompt, of, wrong=()):
     return evaluation_of(of, "train", prompt, rows)
 
 
-def now(*prompts, of=None, wrong=(), number=1, seed=0) -> Round:
+def now(*prompts, of=None, wrong=(), number=1, seed=0, larger=False) -> Round:
     """Make a round of a search with some parents."""
     of = of or task()
     parents = tuple(Candidate(one, minibatch=seen(one, of, wrong)) for one in prompts or (first(of),))
@@ -45,7 +47,7 @@ def now(*prompts, of=None, wrong=(), number=1, seed=0) -> Round:
     async def silent(request):
         raise AssertionError("the critic is not asked")
 
-    critic = Critic(silent, Request(pl.Model("m"), "", (("user", ""),)), parents[0].minibatch, 4000)
+    critic = Critic(silent, Request(pl.Model("m"), "", (("user", ""),)), parents[0].minibatch, 4000, larger)
     return Round(of, number, seed, parents, (), critic)
 
 
@@ -153,7 +155,7 @@ def test_canonical_and_disputed_examples_and_copies_of_held_out_ones_are_shown_b
 def optimized(url, proposers, of=None, **fields):
     models = {"classifier": model(url), "critic": model(url, "critic")}
     return pl.optimize(
-        of or task(), **models, **{"proposers": proposers, "calls": 150, "per_label": 6} | fields
+        of or task(), **models | {"proposers": proposers, "calls": 150, "per_label": 6} | fields
     )
 
 
@@ -352,6 +354,41 @@ def test_a_canonical_example_that_the_parent_has_wrong_may_stay_wrong():
 
     with answering(wrong_before) as server:
         assert optimized(server.url, [better], of=GUARDED).best.system.startswith("Better")
+
+
+@pytest.mark.parametrize(
+    ("larger", "turns"),
+    [
+        (False, ["balanced", "rewritten", "forms", "edited", "balanced", "rewritten"]),
+        (True, ["rewritten", "balanced", "edited", "forms", "rewritten", "balanced"]),
+    ],
+)
+def test_every_second_turn_is_the_critics_where_it_is_another_model(larger, turns):
+    def named(name):
+        def propose(current):
+            return [pl.Prompt(f"{name} {n}") for n in range(3)]
+
+        propose.__name__ = name
+        return propose
+
+    async def taken():
+        proposers = [named(name) for name in ("balanced", "rewritten", "forms", "edited")]
+        return [name async for name, _ in proposals(now(larger=larger), proposers, set())]
+
+    assert turns == asyncio.run(taken())[:6]
+
+
+def test_a_critic_of_another_name_is_another_model():
+    seen = []
+
+    def look(current):
+        seen.append(current.critic.larger)
+        return []
+
+    with answering(examples.answer) as server:
+        for name in ("synthetic", "critic"):
+            optimized(server.url, [look], critic=model(server.url, name), iterations=1)
+    assert [False, True] == seen
 
 
 def test_canonical_examples_are_in_every_minibatch():

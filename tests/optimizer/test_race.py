@@ -45,9 +45,9 @@ def test_prompts_are_compared_after_12_24_48_examples_and_all():
     assert [5] == stages(5)
 
 
-def test_new_prompts_cost_less_and_less_as_half_leave_down_to_two():
-    assert [8, 4, 2, 2, 1] == [8, staying(8), staying(4), staying(2), staying(1)]
-    assert 8 * 12 + 4 * 12 + 2 * 24 == price(8, 48)
+def test_new_prompts_cost_less_and_less_as_a_third_leaves_down_to_two():
+    assert [6, 4, 2, 2, 2, 1] == [staying(new) for new in (9, 6, 4, 3, 2, 1)]
+    assert 9 * 12 + 6 * 12 + 4 * 24 == price(9, [0, 12, 24, 48])
 
 
 def test_labels_take_turns_so_that_the_first_examples_tell_of_each():
@@ -97,7 +97,7 @@ def raced(right: dict[str, Any], parents: Sequence[str] = (), calls: int = 10_00
             forward = Forward(client, pl.Model("m", base_url=url), task(400))
             old = [Candidate(pl.Prompt(one)) for one in right if one in parents]
             new = [Candidate(pl.Prompt(one)) for one in right if one not in parents]
-            found = await race(forward, "race", old, new, VALIDATION[:examples], calls)
+            found = await race(forward, "race", old, new, VALIDATION, stages(examples), calls)
             return *found, forward.calls
 
     with serving(answer) as server:
@@ -108,11 +108,12 @@ def left(gone: Sequence[Candidate]) -> dict[str, str]:
     return {one.prompt.system: one.left for one in gone}
 
 
-def test_half_of_the_new_ones_leave_at_each_stage():
-    right = {f"p{n}": lambda place, n=n: place % 8 >= n for n in range(8)}
+def test_a_third_of_the_new_ones_leaves_at_each_stage():
+    right = {f"p{n}": lambda place, n=n: place % 9 >= n for n in range(9)}
     alive, gone, _ = raced(right)
     assert "p0" == alive[0].prompt.system
-    assert [12, 12, 12, 12, 24, 24, 40, 40] == sorted(one.answered for one in [*alive, *gone])
+    assert [12] * 3 == [one.answered for one in gone if one.left.startswith("among the weakest")][:3]
+    assert 3 == sum(one.answered == 12 for one in [*alive, *gone])
 
 
 def test_who_is_shown_to_be_worse_leaves_parents_too():
@@ -143,6 +144,19 @@ def test_a_stage_that_costs_more_than_is_left_is_not_begun():
 def test_a_plan_asks_about_all_of_validation_or_as_many_as_a_third_of_the_calls():
     assert len(VALIDATION) == len(Plan(task(400), 400, 2, 0).examples)
     assert 100 // 3 == len(Plan(task(400), 100, 2, 0).examples)
+
+
+def test_finals_are_for_two_and_for_more_where_30_percent_of_the_calls_pay_for_them():
+    def plan(validation):
+        homes = ["train"] * 20 + ["test"] * 20 + ["validation"] * validation
+        split = [replace(one, split=home) for one, home in zip(examples(200), homes, strict=False)]
+        return Plan(task(examples=split), 400, 2, 0)
+
+    small, large = plan(60), plan(104)
+    assert ([12, 24], [42, 60]) == (small.rounds, small.finals)
+    assert [1, 1, 2, 3, 4] == [small.finalists(calls) for calls in (0, 71, 72, 90, 108)]
+    assert (400 - 4 * 18 - 2 * 18) // 2 == small.limit(1, 0)
+    assert (400 - 2 * 80) // 2 == large.limit(1, 0)
 
 
 def test_there_are_fewer_rounds_where_the_calls_do_not_suffice():
