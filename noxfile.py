@@ -89,6 +89,13 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Run another optimizer on one of the tasks: `nox -s peers -- gepa duplicates`; needs the recorded model."""
+    install(session, "peers")
+    session.run("python", "-m", "benchmarks.optimizers.peers", *session.posargs)
+
+
+@nox.session(default=False)
 def speed(session: nox.Session) -> None:
     """Measure replay and recording beside stock vcrpy and the bare SDK; JSON lines."""
     session.install("-e", ".")

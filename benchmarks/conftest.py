@@ -1,4 +1,4 @@
-"""A table of each task in the summary: prompts and baselines, validation and test, side by side."""
+"""Tables in the summary, above all one of each task: prompts and baselines, validation and test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import promptlab as pl
 
 Row = tuple[str, ...]
 Result = Callable[[str, str], pl.Evaluation]  # of a prompt and a split
-TABLES = pytest.StashKey[dict[str, list[Row]]]()
+Table = Sequence[Row]  # a row with one cell is a line of text
+TABLES = pytest.StashKey[dict[str, Sequence[Table]]]()
 PROMPTS = ("first", "written", "eight")
 SPLITS = ("validation", "test")
 
@@ -28,11 +29,21 @@ def result(lab, request: pytest.FixtureRequest) -> Result:
 
 
 @pytest.fixture(scope="session")
-def tabulate(pytestconfig: pytest.Config) -> Callable[..., None]:
+def show(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Show tables at the end of the session: (title, the tables)."""
+
+    def show(title: str, *tables: Table) -> None:
+        pytestconfig.stash[TABLES][title] = tables
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def tabulate(show) -> Callable[..., None]:
     """Put the results of a task into its table: (task, a function of prompt and split, further lines)."""
 
     def tabulate(task: pl.Task, result: Result, *more: str) -> None:
-        pytestconfig.stash[TABLES][task.name] = [*_rows(task, result), *((line,) for line in more)]
+        show(f"{task.name}: prompts side by side", [*_rows(task, result), *((line,) for line in more)])
 
     return tabulate
 
@@ -56,13 +67,14 @@ def _figure(one: pl.Evaluation) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the tables."""
-    for name, rows in sorted(config.stash[TABLES].items()):
-        terminalreporter.section(f"{name}: prompts side by side")
-        for line in _aligned(rows):
-            terminalreporter.write_line(line)
+    for title, tables in sorted(config.stash[TABLES].items()):
+        terminalreporter.section(title)
+        for number, table in enumerate(tables):
+            for line in (*([""] if number else []), *_aligned(table)):
+                terminalreporter.write_line(line)
 
 
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+def _aligned(rows: Table) -> Iterator[str]:
     whole = [row for row in rows if len(row) > 1]
     widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
     for row in rows:

@@ -1,0 +1,1 @@
+"""promptlab beside other optimizers."""
