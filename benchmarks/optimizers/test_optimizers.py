@@ -12,19 +12,21 @@ import promptlab as pl
 from promptlab.models.client import WORKERS
 
 from ..duplicates import task as duplicates
+from ..routing import task as routing
 from ..short import CLASSIFIER
 from .calls import Call, logged, recorded
 
 LOGS = Path(__file__).parent / "logs"
 PEERS = {"bootstrap": "BootstrapFewShotWithRandomSearch", "miprov2": "MIPROv2", "gepa": "GEPA"}
 THREADS = 2  # calls of a peer in flight
-TASKS = (duplicates,)
+TASKS = (duplicates, routing)
 #: promptlab's runs on each task, and the predecessor's algorithm.
 RUNS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "duplicates": {
         **{f"promptlab, seed {n}": {"seed": n, "name": f"optimize-{n}"} for n in range(3)},
         "predecessor's algorithm": {"proposers": pl.PREDECESSOR, "iterations": 3, "name": "predecessor"},
     },
+    "routing": {"promptlab, seed 0": {"name": "optimize"}},
 }
 
 
