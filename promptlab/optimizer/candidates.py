@@ -44,7 +44,7 @@ async def proposals(
     """
     ranked = sorted(proposers, key=lambda one: _success(_name(one), current.history), reverse=True)
     tried = [name for one in ranked if not _success(name := _name(one), current.history)[0]]
-    favoured, last = [_name(one) for one in ASKING] if current.critic.larger else tried[:1], ""
+    favoured, last = [_name(one) for one in ASKING] if current.critic.another else tried[:1], ""
     turns: list[tuple[str, Proposer | AsyncIterator[Prompt]]] = [(_name(one), one) for one in ranked]
     while turns:
         mine = [n for n, (name, _) in enumerate(turns) if (name in favoured) != (last in favoured)]

@@ -123,11 +123,13 @@ class Critic:
         shown: what it sees, without a question: add yours with `with_question`.
         critique: what it said is wrong, once it was asked; None before.
         max_characters: longest prompt that it may write.
-        larger: whether it is another model than the classifier; if so, every second turn is its own.
+        another: whether it is another model than the classifier; if so, every second turn is its own.
     """
 
-    def __init__(self, ask: Ask, shown: Request, seen: Evaluation, max_characters: int, larger: bool) -> None:
-        self.ask, self.shown, self.max_characters, self.larger = ask, shown, max_characters, larger
+    def __init__(
+        self, ask: Ask, shown: Request, seen: Evaluation, max_characters: int, another: bool
+    ) -> None:
+        self.ask, self.shown, self.max_characters, self.another = ask, shown, max_characters, another
         self.critique: Critique | None = None
         self._seen = seen
 

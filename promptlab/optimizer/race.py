@@ -67,7 +67,7 @@ class Plan:
 
         What the finals need is put aside: with two prompts, or as many as 30% of the calls pay for.
         """
-        finals = price(max(KEPT, self.finalists(FINALS * self._calls)), [self.rounds[-1], *self.finals])
+        finals = self._price_of_finals(max(KEPT, self.finalists(FINALS * self._calls)))
         return spent + (self._calls - finals - spent) // (self.iterations - number + 1)
 
     def room(self, parents: Sequence[Candidate], calls: int) -> int:
@@ -77,8 +77,10 @@ class Plan:
 
     def finalists(self, calls: float) -> int:
         """Return how many prompts can go on from the rounds' examples to all; one always can."""
-        sizes = [self.rounds[-1], *self.finals]
-        return max(1, sum(price(n, sizes) <= calls for n in range(1, int(calls) + 1)))
+        return max(1, sum(self._price_of_finals(n) <= calls for n in range(1, int(calls) + 1)))
+
+    def _price_of_finals(self, prompts: int) -> int:
+        return price(prompts, [self.rounds[-1], *self.finals])
 
 
 def order(task: Task, seed: int, most: int) -> tuple[Example, ...]:
@@ -97,7 +99,7 @@ def stages(most: int) -> list[int]:
 
 
 def staying(new: int) -> int:
-    """Return how many of so many new prompts are left after a stage."""
+    """Return how many of so many new prompts are left after a stage: a third leaves, rounded up."""
     return min(new, max(KEPT, 2 * new // 3))
 
 

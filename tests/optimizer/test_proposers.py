@@ -39,7 +39,7 @@ def seen(prompt, of, wrong=()):
     return evaluation_of(of, "train", prompt, rows)
 
 
-def now(*prompts, of=None, wrong=(), number=1, seed=0, larger=False) -> Round:
+def now(*prompts, of=None, wrong=(), number=1, seed=0, another=False) -> Round:
     """Make a round of a search with some parents."""
     of = of or task()
     parents = tuple(Candidate(one, minibatch=seen(one, of, wrong)) for one in prompts or (first(of),))
@@ -47,7 +47,7 @@ def now(*prompts, of=None, wrong=(), number=1, seed=0, larger=False) -> Round:
     async def silent(request):
         raise AssertionError("the critic is not asked")
 
-    critic = Critic(silent, Request(pl.Model("m"), "", (("user", ""),)), parents[0].minibatch, 4000, larger)
+    critic = Critic(silent, Request(pl.Model("m"), "", (("user", ""),)), parents[0].minibatch, 4000, another)
     return Round(of, number, seed, parents, (), critic)
 
 
@@ -357,13 +357,13 @@ def test_a_canonical_example_that_the_parent_has_wrong_may_stay_wrong():
 
 
 @pytest.mark.parametrize(
-    ("larger", "turns"),
+    ("another", "turns"),
     [
         (False, ["balanced", "rewritten", "forms", "edited", "balanced", "rewritten"]),
         (True, ["rewritten", "balanced", "edited", "forms", "rewritten", "balanced"]),
     ],
 )
-def test_every_second_turn_is_the_critics_where_it_is_another_model(larger, turns):
+def test_every_second_turn_is_the_critics_where_it_is_another_model(another, turns):
     def named(name):
         def propose(current):
             return [pl.Prompt(f"{name} {n}") for n in range(3)]
@@ -373,7 +373,7 @@ def test_every_second_turn_is_the_critics_where_it_is_another_model(larger, turn
 
     async def taken():
         proposers = [named(name) for name in ("balanced", "rewritten", "forms", "edited")]
-        return [name async for name, _ in proposals(now(larger=larger), proposers, set())]
+        return [name async for name, _ in proposals(now(another=another), proposers, set())]
 
     assert turns == asyncio.run(taken())[:6]
 
@@ -382,7 +382,7 @@ def test_a_critic_of_another_name_is_another_model():
     seen = []
 
     def look(current):
-        seen.append(current.critic.larger)
+        seen.append(current.critic.another)
         return []
 
     with answering(examples.answer) as server:

@@ -116,6 +116,11 @@ def test_a_third_of_the_new_ones_leaves_at_each_stage():
     assert 3 == sum(one.answered == 12 for one in [*alive, *gone])
 
 
+def test_after_the_last_stage_nobody_leaves_for_being_weaker():
+    alive, gone, _ = raced({f"p{n}": lambda place, n=n: place != n for n in range(5)}, examples=12)
+    assert (5, []) == (len(alive), gone)
+
+
 def test_who_is_shown_to_be_worse_leaves_parents_too():
     _, gone, _ = raced({"good": lambda place: True, "bad": lambda place: place % 8 > 5}, parents=["bad"])
     assert "worse than" in left(gone)["bad"]
