@@ -56,6 +56,11 @@ class Log:
                 file.write(json.dumps(known, ensure_ascii=False) + "\n")
         with self._lock:
             self.played.append(known)
+        return self.message(known)
+
+    @staticmethod
+    def message(known: dict[str, Any]) -> dict[str, Any]:
+        """Return a line of the log as the server's message."""
         return {
             "id": "msg_logged",
             "type": "message",
