@@ -14,7 +14,15 @@ from promptlab.data.task import Task
 from promptlab.errors import DataError
 from promptlab.records import Example, Prediction
 from promptlab.scoring import power as simulated
-from promptlab.scoring.evaluation import MARGIN, Evaluation, answers_of, by_example, in_order, majority
+from promptlab.scoring.evaluation import (
+    MARGIN,
+    Evaluation,
+    answers_of,
+    by_example,
+    in_order,
+    majority,
+    same_scores,
+)
 from promptlab.scoring.power import POWER
 from promptlab.scoring.weights import CONFIDENCE, Difference, Verdict, difference
 
@@ -45,7 +53,8 @@ class Comparison:
     """A new prompt against a base, on the same examples.
 
     Attributes:
-        difference: of the primary metric, with its two one-sided bounds; None where no request differs.
+        difference: of the primary metric, with its two one-sided bounds; None where the same was asked, and
+            no answer changed between right and wrong.
         margin: by how much the metric may fall for the new prompt to count as no worse.
         confidence: of each bound, 0 to 1.
         together: with how many prompts it was judged, if that is why it does not count as better.
@@ -62,14 +71,14 @@ class Comparison:
     def verdict(self) -> Verdict:
         """What follows from the answers.
 
-        "unchanged": both prompts ask exactly the same, so there is nothing to judge. "broken": a canonical
-        example that the base has right is wrong. Else it depends on where zero lies: outside the bounds on
+        "broken": a canonical example that the base has right is wrong. "unchanged": the same was asked, and
+        no answer changed between right and wrong. Else it depends on where zero lies: outside the bounds on
         one side ("better", "worse") or within ("inconclusive").
         """
-        if self.difference is None:
-            return "unchanged"
         if self.canonical_broken:
             return "broken"
+        if self.difference is None:
+            return "unchanged"
         return "inconclusive" if self.together > 1 else self.difference.verdict
 
     @property
@@ -135,7 +144,8 @@ class Comparison:
     @property
     def headline(self) -> str:
         """The verdict in a sentence that says what to do."""
-        return f"{self.verdict}: {_advice(self)}"
+        again = "same prompt, other answers; " if self.flips and self.new.asks_as(self.base) else ""
+        return f"{self.verdict}: {again}{_advice(self)}"
 
     def __str__(self) -> str:
         """Say what to do, then why."""
@@ -171,8 +181,10 @@ def compare(
         raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
     if not 0.5 < confidence < 1:
         raise DataError(f"confidence is {confidence!r}, expected a share between 0.5 and 1, such as 0.95")
-    found = None if b.asks_as(a) else difference(answers_of(a, b), confidence)
-    return Comparison(in_order(a, b), b, found, margin, confidence)
+    judged = Comparison(in_order(a, b), b, None, margin, confidence)
+    if b.asks_as(a) and same_scores(a, b):
+        return judged
+    return replace(judged, difference=difference(answers_of(a, b), confidence))
 
 
 def compare_all(
@@ -200,8 +212,6 @@ def compare_all(
 
 def _advice(one: Comparison) -> str:
     found, name = one.difference, one.new.primary_name
-    if found is None:
-        return "prompt, model and texts are the same, so there is nothing to judge"
     if one.verdict == "broken":
         ids = one.canonical_broken
         named = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
@@ -210,6 +220,8 @@ def _advice(one: Comparison) -> str:
             "that the base has right came out wrong" if one.new.labels else "scored lower than with the base"
         )
         return f"do not merge; {len(ids)} canonical {noun} {fell}: {named}"
+    if found is None:
+        return "prompt, model and texts are the same, so there is nothing to judge"
     if one.verdict == "better":
         return f"OK to merge; {name} rose by {found.low:.3f} or more"
     if one.verdict == "worse":
@@ -229,9 +241,6 @@ def _lines(one: Comparison) -> Iterator[str]:
     yield one.headline
     found, flips, n = one.difference, one.flips, one.new.examples
     if found is None:
-        if flips:
-            share = f"{len(flips) / n:.1%}"
-            yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({share})"
         return
     change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f}"
     change += f" on {n} {one.new.split} examples"
@@ -240,6 +249,8 @@ def _lines(one: Comparison) -> Iterator[str]:
     if one.together > 1:
         together = f"of {one.together} prompts judged together, one may look so by chance"
         yield f"  alone it would count as better; {together}"
+    if one.new.asks_as(one.base):
+        yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
     chance = sum(flip.by_chance for flip in flips)
     unsure = f"; {chance} by chance: asked again, the same prompt gave both answers" if chance else ""
     fixed, broken = len(one.fixed), len(one.broken)

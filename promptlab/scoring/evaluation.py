@@ -213,7 +213,7 @@ class Evaluation:
         if not 0 <= margin < 1:
             raise DataError(f"margin is {margin!r}, expected a share of 0 to 1, such as 0.05")
         claim = f"no worse than {base.subject} by {margin:g}"
-        if self.asks_as(base):
+        if self.asks_as(base) and same_scores(base, self):
             return Check(True, f"{claim}: prompt, model and texts are the same")
         found = difference(answers_of(base, self))
         change = f"{self.primary_name} {base.primary:.3f} -> {self.primary:.3f}"
@@ -418,6 +418,12 @@ def majority(rows: Sequence[Prediction]) -> Prediction:
     """Return the first prediction with the median score, of an even number the lower one of the two."""
     middle = statistics.median_low(row.score for row in rows)
     return next(row for row in rows if row.score == middle)
+
+
+def same_scores(a: Evaluation, b: Evaluation) -> bool:
+    """Whether each example scores the same in both, by the majority of its answers."""
+    sides = [{name: majority(rows).score for name, rows in by_example(one.rows).items()} for one in (a, b)]
+    return sides[0] == sides[1]
 
 
 def in_order(base: Evaluation, new: Evaluation) -> Evaluation:

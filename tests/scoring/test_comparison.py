@@ -61,14 +61,20 @@ def test_swapped_prompts_swap_the_verdict():
     assert "worse" == pl.compare(new, base).verdict
 
 
-def test_nothing_is_judged_where_no_request_differs():
-    base, other = answered([True] * 40), answered([True] * 30 + [False] * 10)
-    found = pl.compare(base, other)
+def test_nothing_is_judged_where_neither_request_nor_score_differs():
+    base = answered([True] * 30 + [False] * 10)
+    moved = replace(base, classifier=replace(MODEL, base_url="http://127.0.0.1:2"))
+    found = pl.compare(base, moved)
     assert ("unchanged", None) == (found.verdict, found.difference)
     assert found.no_worse
+
+
+def test_the_same_prompt_is_judged_by_its_other_answers():
+    base, other = answered([True] * 40), answered([True] * 30 + [False] * 10)
+    found = pl.compare(base, other)
+    assert str(found).startswith("worse: same prompt, other answers; do not merge; ")
+    assert not found.no_worse
     assert "noise floor: 10 of 40 answers flipped when asked again (25.0%)" in str(found)
-    moved = replace(base, classifier=replace(MODEL, base_url="http://127.0.0.1:2"))
-    assert "unchanged" == pl.compare(base, moved).verdict
 
 
 @pytest.mark.parametrize("change", [
