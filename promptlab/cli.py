@@ -1,6 +1,7 @@
 """The command `promptlab`: work on recordings outside a test session."""
 
 import argparse
+import functools
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     init.set_defaults(run=_init)
     _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))
+    _add_gate(first.add_parser("gate", help="judge the data of a branch by the tests of its base"))
     cassettes = first.add_parser("cassettes", help="recorded calls")
     commands = cassettes.add_subparsers(required=True)
 
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("prune", help=what).set_defaults(run=_prune)
 
     known, others = parser.parse_known_args(arguments)
-    if others and known.run is not _prune:
+    if others and known.run not in (_prune, _gate):
         parser.error(f"unknown arguments: {' '.join(others)}")
     from promptlab.errors import PromptlabError
 
@@ -77,6 +79,40 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--seed", type=int, default=0, help="as Task(split_seed=...)")
     command.set_defaults(run=_split)
+
+
+def _add_gate(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Check BASE out beside the working tree, lay over it the prompts, recordings and data that HEAD changes, and "
+        "run BASE's tests there, offline. Nothing of HEAD is imported or run. Further arguments are pytest's."
+    )
+    command.add_argument("base", metavar="BASE", help="the commit whose code judges, such as origin/main")
+    command.add_argument("head", metavar="HEAD", help="the commit whose data are judged, such as a branch")
+    command.add_argument(
+        "--strict", action="store_true", help="fail unless each prompt is shown to be no worse"
+    )
+    command.add_argument(
+        "--report", type=Path, default=Path(".promptlab"), metavar="DIR", help="for the reports"
+    )
+    command.add_argument("--anchor", metavar="COMMIT", help="judge against a fixed release too")
+    command.add_argument(
+        "--retired",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a prompt folder, or a recording, that HEAD may remove",
+    )
+    command.set_defaults(run=_gate)
+
+
+def _gate(known: argparse.Namespace, others: list[str]) -> int:
+    from promptlab.gate.judge import judge
+
+    options = [f"--promptlab-report={known.report.resolve()}"]
+    options += ["--promptlab-strict"] if known.strict else []
+    options += [f"--promptlab-anchor={known.anchor}"] if known.anchor else []
+    show = functools.partial(print, end="", flush=True)
+    return judge(Path.cwd(), known.base, known.head, options, others, known.retired, show)
 
 
 def _init(known: argparse.Namespace, _: list[str]) -> int:

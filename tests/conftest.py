@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +38,39 @@ def plain_environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "COVERAGE_"))]:
             patch.delenv(name)
         yield
+
+
+MAIN: dict[bytes, bytes] = {}  # what main's tests answered, by what main holds
+
+
+@pytest.fixture
+def main_in_this_process(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run main's tests in this process, and those of the same main once: another one loads packages for seconds."""
+    import promptlab.plugin.main
+    from promptlab.gate import judge
+    from promptlab.gate.worktree import ALWAYS
+
+    def run_tests(project, arguments, *, quiet=False):
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project)
+            with contextlib.redirect_stdout(said) if quiet else contextlib.nullcontext():
+                done = pytester.runpytest_inprocess(*ALWAYS, f"--rootdir={project}", *arguments)
+        return int(done.ret), said.getvalue()
+
+    def once(project, arguments, *, quiet=False):
+        (file,) = (
+            (Path(one.partition("=")[2]) for one in arguments if "answers=" in one) if quiet else (None,)
+        )
+        git = ["git", "rev-parse", "HEAD^{tree}"]
+        key = subprocess.run(git, cwd=project, capture_output=True, check=True).stdout if file else b""
+        if file and key in MAIN:
+            file.write_bytes(MAIN[key])
+            return 0, ""
+        status, said = run_tests(project, arguments, quiet=quiet)
+        if file and not status:
+            MAIN[key] = file.read_bytes()
+        return status, said
+
+    for module in (judge, promptlab.plugin.main):
+        monkeypatch.setattr(module, "run_tests", once)

@@ -17,7 +17,7 @@ from typing import Any
 
 from promptlab import secrets
 from promptlab.errors import RecordingError, shorten
-from promptlab.models.messages_api import PATH, body_of
+from promptlab.models.messages_api import PATH, UNMATCHED, body_of
 from promptlab.network import is_loopback
 from promptlab.records import Request
 
@@ -38,7 +38,6 @@ DROPPED = (
     "errors, unless an example was rejected for good",
     "anything with the shape of a key, masked",
 )
-UNMATCHED = ("cache_control", "stream")  # how an answer is sent, not what it says
 SHARED = 40  # characters; shorter strings are not worth a reference to the header
 
 #: A call, as parsed: {"request": {...}, "response": {...}}, and where they apply
@@ -357,7 +356,12 @@ def _replace_shared(body: Any, replace: Callable[[Any], Any], kind: type) -> Non
 
 def recordings(folder: Path) -> list[Path]:
     """Return the recordings below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*.jsonl") if not path.name.endswith(EXAMPLES))
+    return sorted(filter(is_recording, folder.rglob("*.jsonl")))
+
+
+def is_recording(path: Path) -> bool:
+    """Say whether a file is a recording, by its name."""
+    return path.suffix == ".jsonl" and not path.name.endswith(EXAMPLES)
 
 
 def describe(folder: Path) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from promptlab.data import overlap
@@ -122,6 +123,17 @@ class Task:
     def canonical(self) -> tuple[Example, ...]:
         """The examples marked as canonical, in the order they were given; all are in train."""
         return tuple(e for e in self.examples if e.canonical)
+
+    @cached_property
+    def sources(self) -> tuple[Path, ...]:
+        """The files, or other sources, that the examples were read from, without overlays."""
+        return tuple(dict.fromkeys(Path(one.source.file) for one in self.examples if one.source))
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the examples were read from, overlays included."""
+        overlays = dict.fromkeys(Path(one.overlay) for one in self.examples if one.overlay)
+        return tuple(path for path in (*self.sources, *overlays) if path.is_file())
 
     def split(self, name: str) -> tuple[Example, ...]:
         """Return the examples of one split; DataError where a label has too few there."""

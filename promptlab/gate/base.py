@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,9 +14,10 @@ from promptlab.cassettes.format import Entry, Recording
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.gate import changes
-from promptlab.gate.git import SHORT, Commit
+from promptlab.gate.answers import Answers, ByMain, by_main
+from promptlab.gate.git import BaseError, Commit
 from promptlab.models import profiles, prompts
-from promptlab.models.messages_api import reply_in
+from promptlab.models.messages_api import body_of, model_with, reply_in, settings_in
 from promptlab.models.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
 from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of, predict
@@ -47,12 +50,13 @@ class Pair:
     alone: tuple[str, ...]  # ids of the examples that are not recorded on both sides, in order
     same: bool  # both ask the same model with the same prompt
     known: bool  # the base has the prompt at all
-    renamed: bool  # it has none in this folder, but recorded another under this name
+    judged: tuple[str, ...]  # the recordings of the base that are judged by it
     changes: tuple[str, ...]  # what else differs from the base, a sentence each
     unreadable: tuple[str, ...]  # what of the base could not be read, a sentence each
     folder: str  # the prompt's, relative to the repository
     against: str  # the base, as people read it
     provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
+    main: ByMain | None = None  # the same by main's labels and reading; None where they are no others
     anchor: bool = False  # the base is a fixed release
 
 
@@ -61,37 +65,45 @@ class _Base:
     """What the base commit has; `unreadable` names what could not be read."""
 
     prompt: Prompt | None
-    classifier: Model
-    recording: Recording
-    unreadable: list[str]
+    classifier: Model  # who answered, as far as its recording says
+    calls: Mapping[str, Entry]
+    header: Mapping[str, object]
+    judged: tuple[str, ...]  # the recordings that the calls are from
+    unreadable: tuple[str, ...]
 
 
 def pair(
-    task: Task, result: Evaluation, title: str, place: Place, commit: Commit, *, anchor: bool = False
+    task: Task,
+    result: Evaluation,
+    title: str,
+    place: Place,
+    commit: Commit,
+    *,
+    main: Answers | None = None,
+    anchor: bool = False,
 ) -> Pair:
     """Find the recorded answers of the base, or of a fixed release, to the examples of an evaluation.
 
     Both sides are read and scored by the task as it is now. An example counts as recorded for the base
-    if its commit holds the answer, or if the working tree's recording holds it beside its own.
+    if its commit holds the answer, or if the working tree's recording holds it beside its own. `main` is what
+    main's own tests make of the base's answers, where that may be something else.
     """
     asked = by_example(result.rows)
     examples = [rows[0].example for rows in asked.values()]
-    base = _read(place, commit)
-    prompt, classifier, old = base.prompt, base.classifier, base.recording
-    mine = files.read(place.cassette)
-    moved = prompt is None and bool(recorded(task, result.asked_with, classifier, examples, old.calls))
-    prompt = result.prompt if moved else prompt  # the base asked the same, from another folder
-    same = prompt == result.prompt and _served(classifier) == _served(result.classifier)
-    rows = recorded(task, prompt, classifier, examples, old.calls) if prompt else {}
+    base, mine = _read(place, commit, examples), files.read(place.cassette)
+    prompt, classifier = base.prompt, base.classifier
+    same = prompt == result.prompt and served(classifier) == served(result.classifier)
+    rows = recorded(task, prompt, classifier, examples, base.calls) if prompt else {}
     if prompt and not same:
         rest = [one for one in examples if one.id not in rows]
         rows |= recorded(task, prompt, classifier, rest, mine.calls)
     both = [row for row in result.rows if row.example.id in rows]
     repeats = min(map(len, rows.values()), default=0)  # of each example as many answers
     sides = [row for name in asked if name in rows for row in rows[name][:repeats]]
-    canonical = recorded(task, prompt, classifier, task.canonical, old.calls) if prompt else {}
+    canonical = recorded(task, prompt, classifier, task.canonical, base.calls) if prompt else {}
     whole = tuple(row for some in canonical.values() for row in some)
     scored = functools.partial(evaluation_of, task, result.split)
+    other = by_main(main, task, prompt, classifier, sides, result) if main and prompt else None
     return Pair(
         title=title,
         place=place,
@@ -103,16 +115,17 @@ def pair(
         alone=tuple(one.id for one in examples if prompt and one.id not in rows),
         same=same,
         known=prompt is not None,
-        renamed=prompt is None and bool(old.calls),
+        judged=base.judged,
         changes=(
             *_model_changes(classifier, result.classifier),
             *changes.data(task, commit),
             *changes.code(commit),
         ),
-        unreadable=tuple(base.unreadable),
+        unreadable=base.unreadable,
         folder=commit.inside(place.folder),
-        against=f"{commit.name} ({commit.id[:SHORT]})",
-        provenance=(old.header, mine.header),
+        against=str(commit),
+        provenance=(base.header, mine.header),
+        main=other if other and (other.relabelled or other.reread or other.gone) else None,
         anchor=anchor,
     )
 
@@ -121,11 +134,12 @@ def unrecorded(
     task: Task, place: Place, commit: Commit, split: str
 ) -> tuple[Prompt | None, Model, tuple[Example, ...]]:
     """Return the base's prompt and model, and the examples that its commit holds no answer for."""
-    base = _read(place, commit)
+    examples = task.split(split)
+    base = _read(place, commit, examples)
     if base.prompt is None:
         return None, base.classifier, ()
-    found = recorded(task, base.prompt, base.classifier, task.split(split), base.recording.calls)
-    return base.prompt, base.classifier, tuple(one for one in task.split(split) if one.id not in found)
+    found = recorded(task, base.prompt, base.classifier, examples, base.calls)
+    return base.prompt, base.classifier, tuple(one for one in examples if one.id not in found)
 
 
 def recorded(
@@ -144,28 +158,79 @@ def recorded(
     return found
 
 
-def _read(place: Place, commit: Commit) -> _Base:
-    """Read the base's prompt, model and recording."""
+def _read(place: Place, commit: Commit, examples: Sequence[Example]) -> _Base:
+    """Read the base's prompt, who answered, and the recordings of its answers."""
     unreadable: list[str] = []
-    profile = _or_else(lambda: _profile(place, commit), place.profile, unreadable)
-    folder = commit.extract(place.folder)
-    prompt = _or_else(lambda: prompts.load_prompt(folder), None, unreadable) if folder.is_dir() else None
-    cassette = place.root / "cassettes" / profile.name / place.cassette.parent.name / place.cassette.name
-    recording = _or_else(lambda: files.read(commit.extract(cassette)), Recording(), unreadable)
-    if not recording.calls:  # recorded under another name, perhaps
-        for path in files.recordings(commit.extract(place.root / "cassettes" / profile.name)):
-            recording.calls |= _or_else(functools.partial(files.read, path), Recording(), unreadable).calls
-    unreadable = [why.replace(f"{commit.copies.name}/", f"{commit.name}:") for why in unreadable]
-    return _Base(prompt, place.classifier or profile.classifier, recording, unreadable)
+    profile = _or_else(lambda: profile_at(commit, place.root, place.profile.name), place.profile, unreadable)
+    prompt = _or_else(lambda: _prompt(place.folder, commit), None, unreadable)
+    folder = place.root / "cassettes" / profile.name
+    own = folder / place.cassette.parent.name / place.cassette.name
+    found = {own: _or_else(lambda: files.read(commit.extract(own)), Recording(), unreadable)}
+    if not found[own].calls:  # recorded under another name, perhaps
+        others = _or_else(lambda: files.recordings(commit.extract(folder)), list[Path](), unreadable)
+        found = {
+            commit.there(path): _or_else(functools.partial(files.read, path), Recording(), unreadable)
+            for path in others
+        }
+    counts = {
+        path: _answered(prompt, examples, one.calls) if prompt else Counter() for path, one in found.items()
+    }
+    found = {path: one for path, one in found.items() if counts[path]}
+    who = _or_else(
+        lambda: _who(sum(counts.values(), Counter()), place, profile, commit),
+        place.classifier or profile.classifier,
+        unreadable,
+    )
+    return _Base(
+        prompt,
+        who,
+        calls={key: entry for one in found.values() for key, entry in one.calls.items()},
+        header=next((one.header for one in found.values()), {}),
+        judged=tuple(map(commit.inside, {own: None, **found})) if prompt else (),
+        unreadable=tuple(why.replace(f"{commit.copies.name}/", f"{commit.name}:") for why in unreadable),
+    )
 
 
-def _profile(place: Place, commit: Commit) -> Profile:
-    """Return the profile as the base has it; where it has none of that name, the one that it replays."""
-    pyproject = commit.extract(place.root / "pyproject.toml")
+def profile_at(commit: Commit, root: Path, name: str) -> Profile:
+    """Return the profile as a commit has it; where it has none of that name, the one that it replays."""
+    pyproject = commit.extract(root / "pyproject.toml")
     try:
-        return profiles.read(pyproject, live=False, name=place.profile.name)
+        return profiles.read(pyproject, live=False, name=name)
     except PromptlabError:
         return profiles.read(pyproject, live=False)
+
+
+def _prompt(folder: Path, commit: Commit) -> Prompt | None:
+    there = commit.extract(commit.origin(folder))
+    return prompts.load_prompt(there) if there.is_dir() else None
+
+
+def _answered(prompt: Prompt, examples: Sequence[Example], calls: Mapping[str, Entry]) -> Counter[str]:
+    """Count the examples that each model of a recording was asked about with a prompt.
+
+    The models are given by their settings, as JSON.
+    """
+    asked = {json.dumps(settings_in(call["request"]["body"]), sort_keys=True) for call in calls.values()}
+    found = Counter[str]()
+    for one in sorted(asked):
+        requests = (prompts.build(prompt, example.text, model_with(json.loads(one))) for example in examples)
+        found[one] = sum(files.message_key(request) in calls for request in requests)
+    return +found
+
+
+def _who(counts: Counter[str], place: Place, profile: Profile, commit: Commit) -> Model:
+    """Return the model that answered for the base; BaseError where it cannot be told from another."""
+    likely = place.classifier or profile.classifier
+    if not counts:
+        return likely
+    models = [model_with(json.loads(one)) for one, count in counts.items() if count == max(counts.values())]
+    if len(models) == 1 or (place.classifier is None and served(likely) in map(served, models)):
+        return likely if served(likely) in map(served, models) else models[0]
+    raise BaseError(
+        f"the recordings of {commit.name} hold answers of {' and '.join(sorted(one.name for one in models))} with "
+        f"different settings to the same prompt, so they do not say whose counts. "
+        f"`promptlab cassettes prune` deletes those that no test asks for"
+    )
 
 
 def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
@@ -176,13 +241,13 @@ def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
         return default
 
 
-def _served(model: Model | None) -> Model | None:
-    """Return a model without its address: it does not matter who serves it."""
-    return model and replace(model, base_url=None)
+def served(model: Model | None) -> Mapping[str, object] | None:
+    """Return what the API is told of a model: it does not matter who serves it."""
+    return settings_in(body_of(prompts.build(Prompt(), "", model))) if model else None
 
 
 def _model_changes(old: Model, new: Model | None) -> list[str]:
-    if new is None or _served(old) == _served(new):
+    if new is None or served(old) == served(new):
         return []
     names = [one.name for one in fields(Model) if one.name != "base_url"]
     found = ((name, getattr(old, name), getattr(new, name)) for name in names)

@@ -19,11 +19,7 @@ def data(task: Task, base: Commit) -> Iterator[str]:
 
     Of an overlay, its corrections are the rows.
     """
-    read = [example.source.file for example in task.examples if example.source]
-    for name in dict.fromkeys([*read, *(example.overlay for example in task.examples if example.overlay)]):
-        path = Path(name)
-        if not path.is_file():  # a DataFrame
-            continue
+    for path in task.files:
         try:
             if base.inside(path) in base.changed:
                 yield _rows(task, base, path)

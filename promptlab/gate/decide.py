@@ -5,19 +5,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from promptlab.errors import CassetteMiss, PromptlabError
+from promptlab.errors import CassetteMiss, PromptlabError, shorten
 from promptlab.gate.base import Pair
 from promptlab.scoring.comparison import Comparison, compare, compare_all
 from promptlab.scoring.weights import CONFIDENCE
 
 SHOWN = 20  # ids that are named
+EXAMPLES = 5  # that are shown with their texts
 LEAST = 0.9  # share of the examples that have to be recorded on both sides
 
 FEWEST = 50  # examples that a release and the working tree have both recorded; with fewer, nothing is said
 
 Verdict = Literal[
-    "broken", "worse", "incomplete", "inconclusive", "cannot tell", "better", "unchanged", "new"
+    "broken",
+    "worse",
+    "contested",
+    "unreadable",
+    "incomplete",
+    "inconclusive",
+    "cannot tell",
+    "better",
+    "unchanged",
+    "new",
 ]
+WORSE = ("broken", "worse")
+Outcome = Literal["fails", "warns", "passes", "no test"]
 
 
 class Line(NamedTuple):
@@ -53,6 +65,17 @@ class Decision:
     verdict: Verdict
     comparison: Comparison | None  # None where there is nothing to compare
     failed: bool
+    by_main: Comparison | None = None  # by main's labels and reading; None where they are no others
+
+    @property
+    def outcome(self) -> Outcome:
+        """What becomes of the session's test for it."""
+        if self.failed:
+            return "fails"
+        if self.verdict in ("unchanged", "new", "cannot tell"):
+            return "no test"
+        unsure = self.verdict in ("inconclusive", "contested") and not self.pair.anchor
+        return "warns" if unsure else "passes"
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -92,7 +115,7 @@ def false_alarm(decisions: Sequence[Decision]) -> str:
 
 def compared(pair: Pair, margin: float) -> Comparison:
     """Compare one pair; PromptlabError where too little is recorded."""
-    if pair.base is None or pair.new is None or _incomplete(pair):
+    if pair.base is None or pair.new is None or pair.unreadable or _incomplete(pair):
         raise PromptlabError(_decision(pair, None, strict=False).explanation)
     return compare(pair.base, pair.new, margin=margin)
 
@@ -101,6 +124,12 @@ def _lines(decision: Decision) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
     if decision.comparison:
         head, *rest = str(decision.comparison).splitlines()
+        if decision.verdict == "contested":
+            here, main = decision.comparison.verdict, decision.by_main and decision.by_main.verdict
+            yield Line(
+                f"contested: {here} by this branch's labels and reading of replies, {main} by main's; somebody has to "
+                f"look at what was changed"
+            )
         if pair.anchor and decision.verdict == "inconclusive":  # whether to merge depends on the base
             head = "inconclusive: no loss since the release is shown"
         yield from map(Line, (head, *rest))
@@ -108,6 +137,7 @@ def _lines(decision: Decision) -> Iterator[Line]:
         yield Line(f"{decision.verdict}: {_nothing(pair)}")
     if pair.anchor:
         yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
+    yield from map(Line, _by_main(decision))
     if decision.verdict == "incomplete":
         yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
     if count and not pair.same:
@@ -119,15 +149,32 @@ def _lines(decision: Decision) -> Iterator[Line]:
     yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
 
+def _by_main(decision: Decision) -> Iterator[str]:
+    """Say what main's own tests make of it, and where they differ."""
+    main = decision.pair.main
+    if main is None:
+        return
+    if decision.by_main:
+        head, *rest = str(decision.by_main).splitlines()
+        yield f"  by main's labels and reading: {head}"
+        yield from rest[:1]
+    for what, some in (("relabelled", main.relabelled), ("read differently", main.reread)):
+        if some:
+            yield f"  {what}: {len(some)}"
+            yield from (
+                f"    {one.id}: {one.main} -> {one.here}: {shorten(one.text)}" for one in some[:EXAMPLES]
+            )
+    if main.gone:
+        shown = ", ".join(main.gone[:SHOWN]) + (", ..." if len(main.gone) > SHOWN else "")
+        yield f"  no longer judged, so wrong by main's reading: {len(main.gone)} examples: {shown}"
+
+
 def _nothing(pair: Pair) -> str:
     """Say why there is nothing to compare."""
-    if pair.same:
+    if pair.same and not pair.unreadable:
         return "prompt and model are the same, so there is nothing to judge"
-    if pair.renamed:
-        return (
-            f"{pair.against} has no prompt in {pair.folder}, but recorded another one under this name: "
-            f"was the folder renamed? Rename it in one pull request and change the prompt in the next"
-        )
+    if pair.unreadable:
+        return f"{pair.against} cannot be read, so nothing says whether this prompt is worse"
     if not pair.known:
         return f"{pair.against} has no prompt in {pair.folder}, so there is nothing to compare"
     both = pair.whole.examples - len(pair.alone)
@@ -135,14 +182,18 @@ def _nothing(pair: Pair) -> str:
 
 
 def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:
+    if pair.unreadable:
+        return Decision(pair, "unreadable", None, failed=True)
     if comparison is None:
         short: Verdict = "cannot tell" if pair.anchor else "incomplete"
         verdict: Verdict = "unchanged" if pair.same else short if pair.known else "new"
-        renamed = strict and pair.renamed and not pair.anchor
-        return Decision(pair, verdict, None, failed=verdict == "incomplete" or renamed)
-    unproven = strict and not pair.anchor and not comparison.no_worse
-    failed = comparison.verdict in ("worse", "broken") or unproven
-    return Decision(pair, comparison.verdict, comparison, failed)
+        return Decision(pair, verdict, None, failed=verdict == "incomplete")
+    main = compare(pair.main.base, pair.main.new) if pair.main else None
+    unproven = strict and not pair.anchor and not all(one.no_worse for one in (comparison, main) if one)
+    verdict = comparison.verdict
+    if main and (main.verdict in WORSE) != (verdict in WORSE):
+        return Decision(pair, "contested", comparison, failed=strict, by_main=main)
+    return Decision(pair, verdict, comparison, failed=verdict in WORSE or unproven, by_main=main)
 
 
 def _incomplete(pair: Pair) -> bool:

@@ -10,6 +10,8 @@ from promptlab.records import Model, Reply, Request
 PATH = "/v1/messages"
 REPEAT = "promptlab-repeat"  # the header that tells a repeated request from the first; no model sees it
 
+UNMATCHED = ("cache_control", "stream")  # fields of a body: how an answer is sent, not what it says
+
 #: Claude models that accept the start of their reply; newer ones answer it with status 400.
 TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1")
 
@@ -49,6 +51,19 @@ def body_of(request: Request) -> dict[str, Any]:
     body = arguments(request)
     more: dict[str, Any] = body.pop("extra_body", {})
     return body | more
+
+
+def settings_in(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request's body says of the model: its name and settings."""
+    return {name: value for name, value in body.items() if name not in ("system", "messages", *UNMATCHED)}
+
+
+def model_with(settings: Mapping[str, Any]) -> Model:
+    """Return the model that a request's body names; `extra_body` has what is no field of a Model."""
+    rest = dict(settings)
+    name, most, thinking = rest.pop("model"), rest.pop("max_tokens"), rest.pop("thinking", None)
+    effort = rest.pop("output_config")["effort"] if [*rest.get("output_config", ())] == ["effort"] else None
+    return Model(name, max_tokens=most, effort=effort, thinking=thinking, extra_body=rest)
 
 
 def reply_in(message: Mapping[str, Any]) -> Reply:

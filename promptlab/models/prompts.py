@@ -12,6 +12,7 @@ from promptlab.records import Demonstration, Model, Prompt, Request
 
 PARTS = ("system", "prefix", "suffix", "reply_prefix")
 DEMONSTRATIONS = "demonstrations.jsonl"
+FILES = (*(f"{part}.md" for part in PARTS), DEMONSTRATIONS)  # of a prompt's folder
 
 
 def request(prompt: Prompt | str | Path, text: str, model: Model | str) -> dict[str, Any]:
@@ -85,14 +86,13 @@ def load_prompt(folder: str | Path) -> Prompt:
     """
     folder = Path(folder)
     found = sorted(path.name for path in folder.glob("*") if path.suffix in (".md", ".jsonl"))
-    expected = [*(f"{part}.md" for part in PARTS), DEMONSTRATIONS]
     if not found:
         where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
         why = "holds no prompt" if folder.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {why}{where}, expected a folder with {', '.join(expected)}")
+        raise DataError(f"{folder}: {why}{where}, expected a folder with {', '.join(FILES)}")
     for name in found:
-        if name not in expected:
-            raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(expected)}")
+        if name not in FILES:
+            raise DataError(f"{folder / name}: not a part of a prompt, expected {', '.join(FILES)}")
     texts = {part: _read(folder / f"{part}.md") for part in PARTS}
     return Prompt(**texts, demonstrations=_demonstrations(folder / DEMONSTRATIONS))
 
@@ -132,7 +132,7 @@ def save_prompt(prompt: Prompt, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     texts = files_of(prompt)
     nothing = not texts and not any(folder.glob("*.md"))
-    for name in (*(f"{part}.md" for part in PARTS), DEMONSTRATIONS):
+    for name in FILES:
         path, text = folder / name, texts.get(name, "")
         if text or path.exists() or (nothing and name == "system.md"):
             path.write_bytes(text.encode())

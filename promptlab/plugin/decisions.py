@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from promptlab.gate.decide import Decision, decide, false_alarm
+from promptlab.gate.git import Commit
+from promptlab.gate.unjudged import Unjudged, unjudged
 from promptlab.models.prompts import files_of
+from promptlab.plugin import options
+from promptlab.plugin.main import Main
 from promptlab.plugin.results import Results
 from promptlab.report import markdown
 
@@ -47,7 +51,9 @@ class PromptTest(pytest.Item):
         return self.nodeid.partition("::")[0], None, self.name
 
 
-def report(session: pytest.Session, results: Results, folder: Path) -> tuple[list[str], list[str]]:
+def report(
+    session: pytest.Session, results: Results, folder: Path, base: Commit, main: Main
+) -> tuple[list[str], list[str]]:
     """Judge the session's prompts, run a test for each, and write what GitHub shows.
 
     Returns:
@@ -56,14 +62,23 @@ def report(session: pytest.Session, results: Results, folder: Path) -> tuple[lis
     strict = session.config.getoption("promptlab_strict")
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
     for one in decisions:
-        if one.failed or one.verdict not in ("unchanged", "new", "cannot tell"):
+        if one.outcome != "no test":
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
-            unsure = one.verdict == "inconclusive" and not one.failed and not one.pair.anchor
-            failure, warning = one.explanation if one.failed else None, one.brief if unsure else None
+            failure = one.explanation if one.outcome == "fails" else None
+            warning = one.brief if one.outcome == "warns" else None
             _run(session, nodeid, failure, warning, *_properties(one))
-    comment = _write(results, decisions, folder)
-    lines = [f"{title}: not evaluated: {why}" for title, why in results.failures]
-    if not decisions and not results.failures:
+    config = session.config
+    profile, retired = options.profile(config).name, config.getoption("promptlab_retired")
+    missed = list(unjudged(config.rootpath, base, profile, results.pairs, retired, main.answers.values()))
+    if main.problem:
+        _run(session, "promptlab::main", *((main.problem, None) if strict else (None, main.problem)))
+    for lost in missed:
+        _run(session, f"promptlab::recorded[{lost.recording}]", lost.why, None)
+    notes = [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
+    comment = _write(results, decisions, missed, notes, folder)
+    lines = [*notes, *(one.why for one in missed)]
+    lines += [f"{title}: not evaluated: {why}" for title, why in results.failures]
+    if not decisions and not results.failures and not missed:
         lines.append(NOTHING)
         if strict:
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
@@ -89,16 +104,22 @@ def _run(
     session.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
 
 
-def _write(results: Results, decisions: Sequence[Decision], folder: Path) -> Path:
+def _write(
+    results: Results,
+    decisions: Sequence[Decision],
+    missed: Sequence[Unjudged],
+    notes: Sequence[str],
+    folder: Path,
+) -> Path:
     """Write the comment, and on GitHub the summary of the job."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
-    comment = folder / "comment.md"
-    text = markdown.document(decisions, results.failures, results.ledger)
+    comment, notes = folder / "comment.md", [*results.ledger, *notes]
+    text = markdown.document(decisions, results.failures, notes, missed)
     comment.write_text(text, encoding="utf-8", errors="replace")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
-            file.write(markdown.document(decisions, results.failures, results.ledger, STEP_LIMIT))
+            file.write(markdown.document(decisions, results.failures, notes, missed, STEP_LIMIT))
     return comment
 
 

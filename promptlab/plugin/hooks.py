@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LAB = pytest.StashKey["Lab"]()
 RESULTS = pytest.StashKey[Results]()
 BASE = pytest.StashKey[Any]()  # the commit to judge against, or None
+MAIN = pytest.StashKey[Any]()  # what the base's own tests read, see main.py
 ANCHOR = pytest.StashKey[Any]()  # the release to judge against too, or None
 DECISIONS = pytest.StashKey[tuple[list[str], list[str]]]()  # lines for the summary, annotations for GitHub
 SHARED = pytest.StashKey[str]()  # folder that the workers of pytest-xdist share
@@ -49,6 +50,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[key] = commit = options.commit(config, option)
         if commit:
             config.add_cleanup(commit.close)
+    if config.stash[BASE]:
+        from promptlab.plugin import main
+
+        config.stash[MAIN] = main.answers(config, config.stash[BASE])
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -89,6 +94,8 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
         base=pytestconfig.stash[BASE],
         anchor=pytestconfig.stash[ANCHOR],
+        main=pytestconfig.stash[MAIN].answers if pytestconfig.stash[BASE] else {},
+        answers=pytestconfig.getoption("promptlab_answers") is not None,
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
     pytestconfig.stash[LAB] = Lab(settings, pytestconfig.stash[RESULTS], Console(pytestconfig))
@@ -136,7 +143,7 @@ def _judge(session: pytest.Session, interrupted: str = "") -> None:
         why = Line(f"it did not finish: {interrupted}")
         results.failures.append(Failure("the session", why))
     folder = config.rootpath / config.getoption("promptlab_report")
-    config.stash[DECISIONS] = report(session, results, folder)
+    config.stash[DECISIONS] = report(session, results, folder, config.stash[BASE], config.stash[MAIN])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -149,6 +156,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if count and not verify(config.stash[LAB], count):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         finish(config.stash[LAB], prune=config.getoption("promptlab_prune"))
+    written = config.getoption("promptlab_answers")
+    if written and not hasattr(config, "workeroutput"):
+        from promptlab.gate import answers
+
+        answers.write(Path(written), config.stash[RESULTS].answers)
     if hasattr(config, "workeroutput"):
         config.workeroutput["promptlab"] = pickle.dumps(config.stash[RESULTS])
 
@@ -178,6 +190,7 @@ def pytest_configure_node(node: Any) -> None:
         node.config.add_cleanup(folder.cleanup)
         stash[SHARED] = folder.name
     node.workerinput["promptlab"] = stash[SHARED]
+    node.workerinput["promptlab_main"] = pickle.dumps(stash[MAIN]) if stash[BASE] else b""
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,8 @@ from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data import overlap
 from promptlab.data.task import Task
 from promptlab.errors import ExtractorError, NetworkBlocked, PromptlabError, reject_unknown
-from promptlab.gate import base, decide, git, ledger
+from promptlab.gate import answers, base, decide, git, ledger
+from promptlab.gate.answers import Answers
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.models import prompts
@@ -57,6 +58,8 @@ class Settings:
     pages: Path  # the folder for the HTML reports
     base: Commit | None = None  # whose prompts are judged against
     anchor: Commit | None = None  # a release whose prompts are judged against too
+    main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read, by title
+    answers: bool = False  # whether to keep what each evaluation of a prompt folder read
     shared: Path | None = None  # the folder that the session's processes share; None with one process
 
     @property
@@ -289,7 +292,8 @@ class Lab:
         if job.place is None or self._settings.base is None:
             return ()
         title, place = f"{job.task}: {job.next_name}", job.place
-        pairs = [base.pair(task, result, title, place, self._settings.base)]
+        main = self._settings.main.get(title)
+        pairs = [base.pair(task, result, title, place, self._settings.base, main=main)]
         if anchor := self._settings.anchor:
             title += f", since {anchor.name}"
             pairs.append(base.pair(task, result, title, place, anchor, anchor=True))
@@ -372,10 +376,21 @@ class Lab:
         return result if again == result else again
 
     def _add(self, job: _Job, task: Task, outcome: Outcome) -> None:
+        if self._settings.answers and job.place and isinstance(outcome.result, Evaluation):
+            self._results.answers += self._answers(job, task, outcome.result)
         job.done.append((task, outcome.result))
         self._results.sections += outcome.sections
         self._results.ledger += [line for line in outcome.ledger if line not in self._results.ledger]
         self._results.pairs += outcome.pairs
+
+    def _answers(self, job: _Job, task: Task, result: Evaluation) -> list[Answers]:
+        """Return what was read, unless another task read the same."""
+        assert job.place
+        root, paths = self._settings.root.resolve(), (job.path, job.place.folder, *task.files)
+        recording, prompt, *data = (Path(os.path.relpath(one.resolve(), root)).as_posix() for one in paths)
+        found = answers.answers(f"{job.task}: {job.next_name}", recording, prompt, data, task, result)
+        known = [replace(one, title="") for one in self._results.answers]
+        return [] if replace(found, title="") in known else [found]
 
     def _failed(self, title: str, error: Exception) -> None:
         failure = decide.failure(title, error, self._settings.root)
@@ -441,14 +456,13 @@ class Lab:
         """Say for whom calls are recorded; paths are relative to the project, or names alone."""
         if not self._settings.makes_calls:
             return UNKNOWN
-        sources = dict.fromkeys(e.source.file for e in task.examples if e.source)
         return Origin(
             by=os.environ.get("GITHUB_ACTOR")
             or git.author(self._settings.root)
             or os.environ.get("USER", ""),
             test=current_test(),
             prompt=self._relative(job.place.folder) if job.place else "",
-            data=tuple(self._relative(Path(name)) for name in sources),
+            data=tuple(map(self._relative, task.sources)),
         )
 
     def _relative(self, path: Path) -> str:

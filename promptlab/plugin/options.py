@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,22 @@ OTHERS: dict[str, dict[str, Any]] = {
     "strict": {
         "action": "store_true",
         "help": "With --promptlab-base, fail unless each prompt is shown to be no worse.",
+    },
+    "main": {
+        "metavar": "FILE",
+        "help": "With --promptlab-base, judge by this file's labels and answers too, instead of running the "
+        "base's tests for them.",
+    },
+    "answers": {
+        "metavar": "FILE",
+        "help": "Write what each evaluation of a prompt folder read to this file, for --promptlab-main.",
+    },
+    "retired": {
+        "action": "append",
+        "default": [],
+        "metavar": "PATH",
+        "help": "With --promptlab-base, this prompt folder, or this recording, needs no test any more; "
+        "on the command line only.",
     },
     "prune": {
         "action": "store_true",
@@ -94,10 +111,18 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
         raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
-    for option, value in (("strict", False), ("anchor", None)):
+    for option, value in (("strict", False), ("anchor", None), ("main", None), ("retired", [])):
         given_alone = config.getoption(dest(option)) != value and config.getoption("promptlab_base") is None
         if given_alone:
             raise pytest.UsageError(f"--promptlab-{option} needs --promptlab-base=COMMIT to judge against")
+    typed = [str(one) for one in config.invocation_params.args]
+    for path in config.getoption("promptlab_retired"):
+        # A branch can change its configuration, and so what no test judges.
+        if f"--promptlab-retired={path}" not in typed and (
+            "--promptlab-retired",
+            path,
+        ) not in itertools.pairwise(typed):
+            raise pytest.UsageError(f"--promptlab-retired={path}: give it on the command line, not in a file")
     count = config.getoption("promptlab_live_verify")
     if count is not None and count < 1:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
+from promptlab.gate.unjudged import Unjudged
 from promptlab.models.prompts import files_of
 from promptlab.records import shown
 from promptlab.report.changes import diff
@@ -29,6 +30,8 @@ MOST_LABELS = 20  # of which the F1 is shown
 SIGNS = {
     "broken": "❌",
     "worse": "❌",
+    "contested": "⚠️",
+    "unreadable": "❌",
     "incomplete": "❌",
     "inconclusive": "⚠️",
     "cannot tell": "➖",
@@ -42,18 +45,23 @@ def document(
     decisions: Sequence[Decision],
     failures: Sequence[Failure] = (),
     ledger: Sequence[str] = (),
+    missed: Sequence[Unjudged] = (),
     limit: int = LIMIT,
 ) -> str:
     """Return the whole text, `limit` bytes of UTF-8 at most: verdicts first, the longest parts last.
 
-    `failures` are the evaluations that could not be made, `ledger` says how often test splits were looked at.
+    `failures` are the evaluations that could not be made, `ledger` says how often test splits were looked at,
+    and `missed` are the recordings that no test judged.
     """
     titles = [
         f"❌ {literal(title)}: **not evaluated**: {_with_command(Line(why.text[:WHY], why.command[:WHY]))}"
         for title, why in failures
     ]
+    titles += [f"❌ {literal(one.why)}" for one in missed]
     titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in decisions]
-    head = "\n".join([MARKER, f"## promptlab: {_headline(decisions, failures)}", "", *_listed(titles, limit)])
+    head = "\n".join(
+        [MARKER, f"## promptlab: {_headline(decisions, failures, missed)}", "", *_listed(titles, limit)]
+    )
     notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else ledger
     foot = "\n".join(["", *(f"- {literal(line)}" for line in notes)])
     each = (limit - _size(head) - _size(foot)) // max(1, len(decisions))
@@ -91,10 +99,11 @@ def _listed(titles: Sequence[str], limit: int) -> Iterator[str]:
         yield f"- {title}"
 
 
-def _headline(decisions: Sequence[Decision], failures: Sequence[Failure]) -> str:
+def _headline(decisions: Sequence[Decision], failures: Sequence[Failure], missed: Sequence[Unjudged]) -> str:
     failed = sum(one.failed for one in decisions) + len(failures)
-    if failed:
-        return f"{failed} of {len(decisions) + len(failures)} evaluations fail"
+    if failed or missed:
+        prompts = f"{failed} of {len(decisions) + len(failures)} evaluations fail"
+        return f"{prompts}, {len(missed)} recorded prompts are not judged" if missed else prompts
     if not decisions:
         return "no prompt was judged"
     counted = {name: sum(one.verdict == name for one in decisions) for name in SIGNS}
@@ -102,7 +111,7 @@ def _headline(decisions: Sequence[Decision], failures: Sequence[Failure]) -> str
 
 
 def _sign(decision: Decision) -> str:
-    if decision.verdict == "unchanged" and (decision.pair.changes or decision.pair.unreadable):
+    if decision.verdict == "unchanged" and decision.pair.changes:
         return "⚠️"  # what was changed with it may matter more
     return "❌" if decision.failed else SIGNS[decision.verdict]
 

@@ -5,172 +5,21 @@ The recordings are those of benchmarks/pull_requests; a small model answered the
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
-import subprocess
-from typing import NamedTuple
 
-import anthropic  # noqa: F401 - a session within this one would load it again, and the next ones too
-import pandas  # noqa: F401
 import pytest
-import scipy.stats  # noqa: F401
-import sklearn.metrics  # noqa: F401
-import vcr  # noqa: F401
 
-import promptlab.plugin.lab  # noqa: F401
 from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
 from promptlab.gate.base import recorded
 from promptlab.models import prompts
 from promptlab.records import Model, Prompt
 
-from ..conftest import ROOT
 from ..examples import task
 from ..server import message, serving
-
-PROMPTS = ROOT / "benchmarks/pull_requests"
-RECORDED = ROOT / "cassettes/local/pull-requests"
-CASSETTE = "cassettes/local/insincere/evaluate-test.jsonl"
-
-PYPROJECT = """\
-[tool.promptlab]
-replay = "local"
-live = "local"
-
-[tool.promptlab.profiles.local]
-base_url = "http://127.0.0.1:8082"
-classifier = { name = "qwen2.5-coder-1.5b-instruct", max_tokens = 160, extra_body = { temperature = 0.7 } }
-critic = { name = "qwen2.5-coder-1.5b-instruct" }
-"""
-TESTS = '''\
-"""The prompt in production."""
-
-import pytest
-
-import promptlab as pl
-
-task = pl.Task(
-    name="insincere",
-    examples=pl.read_csv("data.csv"),
-    labels=("sincere", "insincere"),
-    brief="Is a question sincere?",
-    extract=pl.tagged("label"),
-)
-
-
-def test_the_prompt_is_good_enough(lab):
-    result = lab.evaluate(task, "prompt")
-    assert result.macro_f1 >= 0.1
-    assert result.tokens_per_call < 700
-
-
-def test_the_same_evaluation_is_not_done_twice(lab):
-    assert 154 == lab.evaluate(task, "prompt").scores.n
-'''
-
-
-class Judged(NamedTuple):
-    """How a session ended, what it printed, and the comment for the pull request."""
-
-    code: int
-    shown: str
-    comment: str
-
-
-class Project:
-    """A project in a git repository of its own."""
-
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester, self.folder = pytester, pytester.path
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.write("pyproject.toml", PYPROJECT)
-        self.write("test_prompt.py", TESTS)
-        data = (ROOT / "benchmarks/insincere/data.csv").read_text(encoding="utf-8")
-        self.write("data.csv", data.replace(FIXED, TYPO))
-        self.write(".gitignore", "__pycache__/\n.pytest_cache/\n")
-        self.propose("main")
-        self.commit("main")
-
-    def git(self, *arguments: str) -> str:
-        """Run git."""
-        who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(
-            ["git", *who, *arguments], cwd=self.folder, capture_output=True, text=True, check=True
-        )
-        return done.stdout
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-
-    def propose(self, name: str, recorded: str | None = None) -> None:
-        """Take over a prompt of the benchmark and what was recorded with it."""
-        shutil.copytree(PROMPTS / name, self.folder / "prompt", dirs_exist_ok=True)
-        self.take(recorded or name)
-
-    def take(self, recorded: str) -> None:
-        """Take over what was recorded."""
-        (self.folder / CASSETTE).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(RECORDED / f"{recorded}.jsonl", self.folder / CASSETTE)
-
-    def forget_canonical(self) -> None:
-        """Make main's recording one from before examples were marked as canonical."""
-        with (self.folder / "data.csv").open(encoding="utf-8", newline="") as file:
-            marked = {row["text"] for row in csv.DictReader(file) if row["canonical"]}
-        path = self.folder / CASSETTE
-        recording = files.read(path)
-        asked = {
-            key: call["request"]["body"]["messages"][0]["content"] for key, call in recording.calls.items()
-        }
-        canonical = {key for key, text in asked.items() if any(one in text for one in marked)}
-        assert canonical
-        files.write(path, files.without(recording, canonical))
-        self.git("commit", "--quiet", "--amend", "-am", "main")
-
-    def commit(self, branch: str) -> None:
-        """Commit everything, on a branch of its own unless it is main."""
-        if branch != "main":
-            self.git("checkout", "--quiet", "-b", branch)
-        self.git("add", ".")
-        self.git("commit", "--quiet", "-m", branch)
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text in a file."""
-        text = (self.folder / name).read_text(encoding="utf-8")
-        assert old in text
-        self.write(name, text.replace(old, new))
-
-    def pytest(self, *arguments: str, **environment: str) -> Judged:
-        """Run the project's tests."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.folder)
-            for name, value in {"COLUMNS": "200", **environment}.items():
-                patch.setenv(name, value)
-            done = self.pytester.runpytest("-p", "no:cacheprovider", f"--rootdir={self.folder}", *arguments)
-        comment = self.folder / ".promptlab/comment.md"
-        text = comment.read_text(encoding="utf-8") if comment.exists() else ""
-        return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), text)
-
-    def pull_request(self, name: str, *arguments: str, **environment: str) -> Judged:
-        """Propose a prompt of the benchmark on a branch of its own, and judge it."""
-        self.propose(name)
-        self.commit(name)
-        return self.judged(*arguments, **environment)
-
-    def judged(self, *arguments: str, **environment: str) -> Judged:
-        """Run them as a pull request does."""
-        return self.pytest("--promptlab-base=main", *arguments, **environment)
-
-
-@pytest.fixture
-def project(pytester, monkeypatch):
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
-    return Project(pytester)
+from .project import CASSETTE, PROMPTS, TESTS
 
 
 def test_a_better_prompt_passes_and_is_called_better(project):
@@ -251,15 +100,17 @@ def test_a_threshold_that_was_changed_is_named_and_makes_no_test(project):
     assert "## promptlab: 1 unchanged" in done.comment
 
 
-def test_the_same_prompt_recorded_again_shows_the_noise_floor(project):
+def test_the_same_prompt_recorded_again_is_judged_and_shows_the_noise_floor(project):
+    project.forget_canonical()
     project.take("again")
     project.commit("again")
     done = project.judged()
     assert 0 == done.code, done.shown
+    assert "inconclusive: same prompt, other answers; " in done.shown
     assert re.search(r"noise floor: \d+ of 154 answers flipped when asked again \(\.?\d", done.shown), (
         done.shown
     )
-    assert "## promptlab: 1 unchanged" in done.comment
+    assert "## promptlab: 1 inconclusive" in done.comment
 
 
 # -- what else may come in a pull request -----------------------------------------------------------
@@ -274,6 +125,7 @@ def test_a_session_without_a_base_judges_nothing(project):
 
 
 @pytest.mark.thorough
+@pytest.mark.processes
 def test_workers_judge_the_same_and_do_nothing_twice(project):
     alone = project.pull_request("worse")
     together = project.judged("-n2")
@@ -338,15 +190,6 @@ def test_a_folder_that_was_renamed_is_unchanged(project):
     assert "## promptlab: 1 unchanged" in project.judged("--promptlab-strict").comment
 
 
-def test_a_folder_that_was_renamed_and_changed_cannot_be_judged(project):
-    project.propose("worse")
-    move(project)
-    project.commit("moved")
-    assert "has no prompt in moved, but recorded another one under this name" in project.judged().shown
-    strict = project.judged("--promptlab-strict")
-    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test] - new:" in strict.shown
-
-
 def test_a_prompt_that_is_new_is_not_judged(project):
     project.git("rm", "--quiet", "-r", "prompt", "cassettes")
     project.git("commit", "--quiet", "-m", "none yet")
@@ -367,7 +210,9 @@ def test_a_recording_under_another_name_is_found(project):
 
 
 def test_a_session_that_judges_nothing_says_so(project):
-    project.edit("test_prompt.py", '"prompt")', 'pl.load_prompt("prompt"))')
+    project.git("rm", "--quiet", "-r", "cassettes", "prompt")
+    project.write("test_prompt.py", "def test_other(lab):\n    pass\n")
+    project.commit("main")
     done = project.judged()
     assert 0 == done.code
     assert "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate" in done.shown

@@ -722,6 +722,17 @@ promptlab: prompts of text classifiers:
                         too, such as a tag; worse than it fails.
   --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
                         to be no worse.
+  --promptlab-main=FILE
+                        With --promptlab-base, judge by this file's labels and
+                        answers too, instead of running the base's tests for
+                        them.
+  --promptlab-answers=FILE
+                        Write what each evaluation of a prompt folder read to
+                        this file, for --promptlab-main.
+  --promptlab-retired=PATH
+                        With --promptlab-base, this prompt folder, or this
+                        recording, needs no test any more; on the command line
+                        only.
   --promptlab-prune     Delete the recorded calls that no test in this session
                         uses.
   --live                Short for --promptlab-live.

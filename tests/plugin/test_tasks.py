@@ -156,6 +156,7 @@ def test_a_graded_task_is_replayed_with_its_table_page_ledger_and_figures(projec
     ("prompt", "verdict"),
     [("Better: as JSON.", "better"), pytest.param("Say nothing.", "worse", marks=pytest.mark.thorough)],
 )
+@pytest.mark.usefixtures("main_in_this_process")
 def test_a_pull_request_on_a_graded_task_is_judged(project, prompt, verdict):
     pl.save_prompt(pl.Prompt(prompt), project.path / "prompt")
     with serving(lambda body: answer(body) if "nothing" not in body["system"] else "nothing") as server:

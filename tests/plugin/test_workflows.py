@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ..conftest import ROOT
-from ..gate.test_gate import PROMPTS, Project
+from ..gate.project import PROMPTS, Project
 from ..server import serving
 
 WORKFLOWS = ROOT / ".github/workflows"

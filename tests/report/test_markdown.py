@@ -64,7 +64,7 @@ def judged(text="fine", count=80, title="topics: test", notes=(), label=None):
     place = Place(ROOT, ROOT, ROOT, CLAUDE, None, "pytest", "tests/test_x.py::test_y")
     headers = ({}, {})
     return Pair(
-        title, place, base, new, new, (), False, True, False, tuple(notes), (), "prompt", "main (0)", headers
+        title, place, base, new, new, (), False, True, (), tuple(notes), (), "prompt", "main (0)", headers
     )
 
 

@@ -1,0 +1,196 @@
+"""What main's own tests make of the recorded replies: which examples they ask about, their labels, the answers.
+
+`pytest --promptlab-answers=FILE` writes it, a line of JSON for each evaluation of a prompt folder, and
+`--promptlab-main=FILE` judges by it: a branch that changes examples, labels or the reading of replies is
+judged by main's as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptlab.data.task import Task
+from promptlab.errors import RecordingError
+from promptlab.records import Example, Label, Metric, Model, Prediction, Prompt, Reply, shown
+from promptlab.scoring.evaluation import Evaluation, by_example, score
+
+GONE = "not judged any more"  # why a prediction has no label: the branch does not ask about that text
+NO_REPLY = Reply("", "", (), "", 0, 0)
+
+
+class Row(NamedTuple):
+    """An answer about an example."""
+
+    id: str
+    text: str
+    label: Label  # what the example is
+    answer: str | None  # what was read, as people see it; None where there is no label
+    missing: str | None
+    repeat: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An evaluation of a prompt folder; paths are relative to the project's folder."""
+
+    title: str
+    recording: str
+    prompt: str
+    data: tuple[str, ...]  # the files that the examples were read from, overlays included
+    labels: tuple[str, ...]
+    metric: Metric
+    positive: str | None
+    rows: tuple[Row, ...]
+    canonical: tuple[Row, ...]
+
+
+class Change(NamedTuple):
+    """An example, or a reply to it, that main's tests take for something else."""
+
+    id: str
+    text: str
+    main: str
+    here: str
+
+
+@dataclass(frozen=True)
+class ByMain:
+    """Two prompts by main's labels; the base's answers as main reads them."""
+
+    base: Evaluation
+    new: Evaluation
+    relabelled: tuple[Change, ...]
+    reread: tuple[Change, ...]  # the base's replies
+    gone: tuple[str, ...]  # ids of the examples of main that are not asked about, or with another text
+
+
+def answers(
+    title: str, recording: str, prompt: str, data: Iterable[str], task: Task, result: Evaluation
+) -> Answers:
+    """Return what a task read in an evaluation."""
+    rows, canonical = (tuple(map(_row, some)) for some in (result.rows, result.canonical_rows))
+    return Answers(
+        title, recording, prompt, tuple(data), task.labels, task.metric, task.positive, rows, canonical
+    )
+
+
+def _row(row: Prediction) -> Row:
+    one = row.example
+    answer = None if row.missing else shown(row.label)
+    return Row(one.id, one.text, one.label, answer, row.missing, row.repeat, row.score)
+
+
+def write(path: Path, found: Iterable[Answers]) -> None:
+    """Write evaluations, in order of their titles."""
+    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in sorted(found, key=lambda one: one.title)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogatepass")
+
+
+def read(path: Path) -> dict[str, Answers]:
+    """Read evaluations, by their titles; RecordingError where the file cannot be used."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
+        found = [_parsed(json.loads(line)) for line in lines if line]
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordingError(f"{path}: expected what --promptlab-answers writes: {error}") from error
+    return {one.title: one for one in found}
+
+
+def _parsed(given: Mapping[str, Any]) -> Answers:
+    rows, canonical = (tuple(Row(*row) for row in given[name]) for name in ("rows", "canonical"))
+    lists = {name: tuple(given[name]) for name in ("data", "labels")}
+    return Answers(**{**given, **lists, "rows": rows, "canonical": canonical})
+
+
+def by_main(
+    main: Answers, task: Task, base: Prompt, classifier: Model, old: Sequence[Prediction], result: Evaluation
+) -> ByMain | None:
+    """Judge an evaluation by main's labels, beside the base's answers as main reads them.
+
+    Args:
+        main: what main's tests made of the base's replies.
+        task: as the branch has it.
+        base: the base's prompt.
+        classifier: who answered for the base.
+        old: the base's answers as the branch reads them.
+        result: the new prompt's. An example of main that the branch does not ask about any more counts as
+            wrong, since the branch chose to leave it out; with the same prompt it is left out.
+
+    Returns:
+        None where nothing that main asked about is left.
+    """
+    ours, theirs = by_example(result.rows), by_example(old)
+    relabelled, reread, gone = list[Change](), list[Change](), list[str]()
+    before, after = list[Prediction](), list[Prediction]()
+    for name, rows in _by_id(main.rows).items():
+        example, mine = rows[0].example, ours.get(name, ())
+        if not mine or mine[0].example.text != example.text:
+            gone.append(name)
+            if result.prompt != base:
+                before += rows
+                after.append(Prediction(example, NO_REPLY, None, GONE))
+            continue
+        before += rows
+        after += [_regraded(task, row, example) for row in mine]
+        if mine[0].example.label != example.label:
+            relabelled.append(Change(name, example.text, shown(example.label), shown(mine[0].example.label)))
+        here = theirs.get(name, ())
+        pairs = zip(rows, here, strict=False)
+        reread += [Change(name, b.reply.text, a.answer, b.answer) for a, b in pairs if a.answer != b.answer]
+    if not before:
+        return None
+    marked = _by_id(main.canonical)
+    again = [
+        _regraded(task, row, marked[row.example.id][0].example)
+        for row in result.canonical_rows
+        if row.example.id in marked
+    ]
+    canonical = [row for rows in marked.values() for row in rows]
+    return ByMain(
+        _evaluation(main, result, base, classifier, before, canonical),
+        _evaluation(main, result, result.asked_with, result.classifier, after, again),
+        tuple(relabelled),
+        tuple(reread),
+        tuple(gone),
+    )
+
+
+def _by_id(rows: Sequence[Row]) -> dict[str, tuple[Prediction, ...]]:
+    """Return main's answers as predictions, by the example's id; the replies are not part of them."""
+    return by_example(
+        Prediction(
+            Example(row.id, row.text, row.label), NO_REPLY, row.answer, row.missing, row.repeat, row.score
+        )
+        for row in rows
+    )
+
+
+def _regraded(task: Task, row: Prediction, example: Example) -> Prediction:
+    """Return a prediction as one about another example: main's, with its label."""
+    return replace(row, example=example, score=0.0 if row.missing else task.grade(example, row.label))
+
+
+def _evaluation(
+    main: Answers,
+    like: Evaluation,
+    prompt: Prompt,
+    classifier: Model | None,
+    rows: Sequence[Prediction],
+    canonical: Sequence[Prediction],
+) -> Evaluation:
+    return replace(
+        like,
+        prompt=prompt,
+        classifier=classifier,
+        rows=tuple(rows),
+        canonical_rows=tuple(canonical),
+        scores=score(rows, main.labels),
+        metric=main.metric,
+        positive=main.positive,
+    )

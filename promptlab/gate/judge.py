@@ -1,0 +1,86 @@
+"""The verdict that protects main: main's code on a branch's data; nothing of the branch is imported or run."""
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from promptlab.errors import PromptlabError
+from promptlab.gate import answers
+from promptlab.gate.git import BaseError, Commit, commit
+from promptlab.gate.worktree import lay, merged, run_tests, worktree
+
+RAN = (0, 1)  # exit statuses of pytest: all tests passed, some failed
+SHOWN = 20  # files that are named
+
+
+def judge(
+    project: Path,
+    base: str,
+    head: str,
+    options: Sequence[str],
+    tests: Sequence[str],
+    retired: Sequence[str],
+    write: Callable[[str], object],
+) -> int:
+    """Judge the data of a branch by the tests of its base; return the exit status.
+
+    Main's tests run twice: as main has everything, for its labels and its reading of its replies; then with the
+    branch's data, judged against main.
+
+    Args:
+        project: the project's folder in a repository that has both commits.
+        base: main, whose code is trusted.
+        head: the branch, whose data are judged as a merge with main would have them.
+        options: pytest's, for judging.
+        tests: which tests, and other arguments of pytest's.
+        retired: folders of prompts, or recordings, that the branch may remove, relative to the project.
+        write: shows a text.
+
+    Raises:
+        PromptlabError: the commits, or the data, cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        main, branch = (
+            stack.enter_context(contextlib.closing(commit(project, name))) for name in (base, head)
+        )
+        branch = merged(main, branch)
+        tree = stack.enter_context(worktree(main))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="promptlab-gate-")))
+        there, file = tree / main.inside(project), folder / "answers.jsonl"
+        known = _known(there, file, base, tests)
+        inside = functools.partial(_inside, main, project)
+        data = {inside(name) for one in known for name in one.data}
+        gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
+        kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
+        laid = lay(main, branch, tree, project, data, kept)
+        write(f"promptlab: {len(laid.taken)} files of {head} are judged by the tests of {base}\n")
+        if laid.left:
+            shown = "".join(f"  {name}\n" for name in laid.left[:SHOWN])
+            more = f"  and {len(laid.left) - SHOWN} more\n" if len(laid.left) > SHOWN else ""
+            write(f"not judged here, since they are no data that these tests read:\n{shown}{more}")
+        given = [f"--promptlab-base={main.id}", f"--promptlab-main={file}"]
+        given += [f"--promptlab-retired={one}" for one in retired]
+        return run_tests(there, [*given, *options, *tests])[0]
+
+
+def _inside(main: Commit, project: Path, name: str) -> str:
+    """Return the path in the repository of a file of the project; "" where it lies outside."""
+    with contextlib.suppress(BaseError):
+        return main.inside(project / name)
+    return ""
+
+
+def _known(project: Path, file: Path, base: str, tests: Sequence[str]) -> list[answers.Answers]:
+    """Run main's tests as main has everything; PromptlabError where they judge no prompt."""
+    options = (f"--promptlab-answers={file}", f"--promptlab-report={file.parent}")
+    status, said = run_tests(project, [*options, *tests], quiet=True)
+    found = list(answers.read(file).values()) if status in RAN else []
+    if not found:
+        why = "passed no prompt folder to lab.evaluate" if status in RAN else "could not be run"
+        raise PromptlabError(
+            f"the tests of {base} {why}, so there is nothing to judge a branch by (exit status {status}):\n"
+            f"{said.strip()}"
+        )
+    return found

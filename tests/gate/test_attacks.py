@@ -1,0 +1,241 @@
+"""Pull requests whose author would pass by the gate: each is tried in a session of its own, and by the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from promptlab.cassettes import format as files
+
+from .project import CASSETTE
+
+TITLE = "test_prompt.py::prompt[insincere: evaluate-test]"
+
+
+def test_the_same_prompt_with_worse_answers_is_worse(project, judge):
+    canonical = [row["text"] for row in project.rows if row["canonical"]]
+    project.answer(lambda text, reply: reply if any(one in text for one in canonical) else "no label")
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - worse: same prompt, other answers; do not merge" in done.shown
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("import pytest\n", "import pytest\n\npytestmark = pytest.mark.skip\n"),
+        ('lab.evaluate(task, "prompt")', 'lab.evaluate(task, pl.load_prompt("prompt"))'),
+        ("def test", "def rest"),
+    ],
+    ids=["skipped", "hidden", "deleted"],
+)
+def test_a_worse_prompt_that_no_test_evaluates_fails_by_name(project, judge, change):
+    project.propose("worse")
+    project.edit("test_prompt.py", *change)
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - broken" in done.shown
+
+
+def test_a_worse_prompt_that_a_conftest_deselects_fails_by_name(project, judge):
+    project.propose("worse")
+    project.write("conftest.py", "def pytest_collection_modifyitems(items):\n    items.clear()\n")
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - broken" in done.shown
+
+
+def test_a_prompt_that_may_go_is_named_on_the_command_line_and_in_the_comment(project, session):
+    project.git("rm", "--quiet", "-r", "prompt", "test_prompt.py", "cassettes")
+    project.write("test_other.py", "def test_other(lab):\n    pass\n")
+    done = session("--promptlab-retired=prompt")
+    assert 0 == done.code, done.shown
+    assert "retired on the command line, so that no test has to judge it: prompt" in done.comment
+    # When
+    project.edit(
+        "pyproject.toml",
+        "[tool.promptlab]\n",
+        "[tool.pytest]\naddopts=['--promptlab-retired=prompt']\n[tool.promptlab]\n",
+    )
+    # Then
+    assert "give it on the command line, not in a file" in project.judged().shown
+
+
+def test_relabelled_examples_do_not_hide_a_worse_prompt(project, judge):
+    """The new prompt says "sincere" to everything, and nearly all examples become that."""
+    rows = project.rows
+    right = {row["text"]: row["label"] for row in rows}
+    canonical = {row["text"] for row in rows if row["canonical"]}
+
+    def answer(text, reply):
+        return next(f"<label>{right[one]}</label>" for one in right if one in text)
+
+    def always(text, reply):
+        return answer(text, reply) if any(one in text for one in canonical) else "<label>sincere</label>"
+
+    project.answer(answer)
+    project.git("commit", "--quiet", "-am", "a good prompt")
+    project.propose("reworded")
+    project.answer(always)
+    for row in [row for row in rows if row["split"] == "test" and row["label"] == "insincere"][10:]:
+        row["label"] = "sincere"
+    project.rows = rows
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    said = "inconclusive by this branch's labels and reading of replies, worse by main's"
+    assert f"FAILED {TITLE} - contested: {said}" in done.shown
+    assert "relabelled: 71\n" in done.shown
+
+
+def test_a_test_split_without_what_the_new_prompt_breaks_is_not_what_main_judges_by(project, judge):
+    project.propose("worse")
+    project.rows = [row for row in project.rows if row["split"] != "test" or len(row["text"]) % 3]
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    assert "no longer judged, so wrong by main's reading: " in done.shown
+
+
+def test_a_folder_that_was_renamed_is_followed_and_judged(project, judge):
+    project.propose("worse")
+    (project.folder / "prompt").rename(project.folder / "moved")
+    project.edit("test_prompt.py", '"prompt"', '"moved"')
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+
+
+def test_a_folder_that_cannot_be_followed_is_gone_and_fails(project, judge):
+    for path in (project.folder / "prompt").iterdir():
+        path.unlink()
+    project.write("moved/system.md", "Say something else altogether.\n")
+    project.edit("test_prompt.py", '"prompt"', '"moved"')
+    done = judge()
+    assert 1 == done.code, done.shown
+
+
+def test_another_model_through_the_test_is_judged_and_named(project, session):
+    project.edit(
+        "test_prompt.py", 'lab.evaluate(task, "prompt")', 'lab.evaluate(task, "prompt", classifier=small)'
+    )
+    project.edit(
+        "test_prompt.py", "\n\ndef test_the_prompt", '\nsmall = pl.Model("small")\n\n\ndef test_the_prompt'
+    )
+    recording = files.read(project.folder / CASSETTE)
+    for call in recording.calls.values():
+        call["request"]["body"] = {
+            "model": "small",
+            "max_tokens": 1024,
+            "system": call["request"]["body"]["system"],
+            "messages": call["request"]["body"]["messages"],
+        }
+        call["response"]["body"]["content"][0]["text"] = "no label"
+    files.write(project.folder / CASSETTE, recording)
+    done = session()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - " in done.shown
+    assert "classifier: name 'qwen2.5-coder-1.5b-instruct' -> 'small'" in done.shown
+
+
+def test_an_extractor_that_favours_the_new_prompt_does_not_hide_that_it_is_worse(project, session):
+    project.propose("worse")
+    project.write(
+        "reading.py",
+        """\
+import promptlab as pl
+
+
+def read(reply):
+    return pl.tagged("label")(reply) or "sincere"
+""",
+    )
+    project.edit(
+        "test_prompt.py", 'extract=pl.tagged("label")', 'extract=read, answer_format="<label>LABEL</label>"'
+    )
+    project.edit(
+        "test_prompt.py", "import promptlab as pl\n", "import promptlab as pl\nfrom reading import read\n"
+    )
+    done = session("--strict")
+    assert 1 == done.code, done.shown
+    assert "read differently: " in done.shown
+
+
+def test_a_repository_named_by_the_environment_is_not_the_base(project, session, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    project.git("clone", "--quiet", "--bare", ".", str(other / "x.git"))
+    project.propose("worse")
+    project.commit("proposed")
+    done = project.judged(GIT_DIR=str(other / "x.git"))
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+
+
+def test_a_test_beside_the_prompt_does_not_make_the_base_unreadable(project, session):
+    """A file of the prompt's folder was extracted first, and then the folder was taken for complete."""
+    project.git("mv", "test_prompt.py", "prompt/test_prompt.py")
+    project.edit("prompt/test_prompt.py", '"prompt"', "HERE")
+    project.edit("prompt/test_prompt.py", '"data.csv"', 'HERE.parent / "data.csv"')
+    project.edit("prompt/test_prompt.py", "import pytest\n", "from pathlib import Path\n\nimport pytest\n")
+    project.edit("prompt/test_prompt.py", "\ntask = ", "\nHERE = Path(__file__).parent\ntask = ")
+    project.git("commit", "--quiet", "-am", "beside")
+    project.propose("worse")
+    project.edit("prompt/test_prompt.py", "< 700", "< 701")
+    done = session()
+    assert 1 == done.code, done.shown
+    assert "broken: do not merge" in done.shown
+
+
+def test_a_base_whose_prompt_is_a_pointer_fails_and_says_what_to_do(project, session):
+    system = (project.folder / "prompt/system.md").read_text(encoding="utf-8")
+    project.write("prompt/system.md", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
+    project.git("commit", "--quiet", "-am", "pointer")
+    project.write("prompt/system.md", system)
+    done = session()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - unreadable: main" in done.shown
+    assert "is in Git LFS" in done.shown
+
+
+def test_data_behind_a_link_are_refused(project, gate):
+    (project.folder / "prompt/system.md").unlink()
+    (project.folder / "prompt/system.md").symlink_to("/etc/hostname")
+    done = gate()
+    assert 1 == done.code
+    assert "prompt/system.md: is no plain file in proposed" in done.shown
+
+
+@pytest.mark.thorough
+def test_a_folder_that_was_a_link_leads_nowhere_else(project, gate, tmp_path):
+    (project.folder / "linked").symlink_to(tmp_path)
+    project.commit("main")
+    (project.folder / "linked").unlink()
+    project.write("linked/system.md", "escaped")
+    done = gate()
+    assert [] == list(tmp_path.iterdir()), done.shown
+
+
+def test_a_demonstration_out_of_the_test_split_is_refused_by_name(project, judge):
+    (shown,) = [row for row in project.rows if row["split"] == "test"][:1]
+    project.write(
+        "prompt/demonstrations.jsonl",
+        f'{{"text": {json.dumps(shown["text"])}, "reply": "<label>sincere</label>"}}\n',
+    )
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert f"is example '{shown['id']}', which is in validation or test" in done.shown
+
+
+@pytest.mark.thorough
+def test_a_prompt_that_goes_may_go_by_the_command_too(project, gate):
+    project.git("rm", "--quiet", "-r", "prompt", "test_prompt.py", "cassettes")
+    done = gate("--retired=prompt")
+    assert 0 == done.code, done.shown
+    assert "retired on the command line, so that no test has to judge it: prompt" in done.comment
+
+
+@pytest.mark.thorough
+def test_a_prompt_that_is_deleted_is_gone_and_fails(project, gate):
+    project.git("rm", "--quiet", "-r", "prompt")
+    done = gate()
+    assert 1 == done.code, done.shown
+    assert "**not evaluated**: prompt: no such folder" in done.comment
