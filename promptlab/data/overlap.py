@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -67,6 +68,18 @@ def copied(text: str, held_out: Sequence[Example]) -> str | None:
             if f" {run} " in f" {words} ":
                 return run
     return None
+
+
+def quoted(text: str, examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Return the examples of which a text has 80% of the words in a row, and four at least."""
+    words = f" {' '.join(_words(text))} "
+    found = []
+    for example in examples:
+        own = _words(example.text)
+        length = max(COPIED_WORDS // 2, math.ceil(NEARLY * len(own)))
+        runs = (" ".join(own[start : start + length]) for start in range(len(own) - length + 1))
+        found += [example] if any(f" {run} " in words for run in runs) else []
+    return tuple(found)
 
 
 def _words(text: str) -> list[str]:

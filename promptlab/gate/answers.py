@@ -28,6 +28,7 @@ class Row(NamedTuple):
     id: str
     text: str
     label: Label  # what the example is
+    group: str | None
     answer: str | None  # what was read, as people see it; None where there is no label
     missing: str | None
     repeat: int
@@ -67,6 +68,12 @@ class ByMain:
     relabelled: tuple[Change, ...]
     reread: tuple[Change, ...]  # the base's replies
     gone: tuple[str, ...]  # ids of the examples of main that are not asked about, or with another text
+    others: tuple[str, ...]  # ids of the examples that main does not ask about, or puts into another group
+
+    @property
+    def differs(self) -> bool:
+        """Whether main's tests judge anything else than the branch's."""
+        return any((self.relabelled, self.reread, self.gone, self.others))
 
 
 def answers(
@@ -82,7 +89,7 @@ def answers(
 def _row(row: Prediction) -> Row:
     one = row.example
     answer = None if row.missing else shown(row.label)
-    return Row(one.id, one.text, one.label, answer, row.missing, row.repeat, row.score)
+    return Row(one.id, one.text, one.label, one.group, answer, row.missing, row.repeat, row.score)
 
 
 def write(path: Path, found: Iterable[Answers]) -> None:
@@ -125,39 +132,42 @@ def by_main(
     Returns:
         None where nothing that main asked about is left.
     """
-    ours, theirs = by_example(result.rows), by_example(old)
-    relabelled, reread, gone = list[Change](), list[Change](), list[str]()
     before, after = list[Prediction](), list[Prediction]()
+    relabelled, reread, gone, groups = list[Change](), list[Change](), list[str](), dict[str, str | None]()
+    ours, theirs, same = by_example(result.rows), by_example(old), result.prompt == base
     for name, rows in _by_id(main.rows).items():
         example, mine = rows[0].example, ours.get(name, ())
         if not mine or mine[0].example.text != example.text:
             gone.append(name)
-            if result.prompt != base:
-                before += rows
-                after.append(Prediction(example, NO_REPLY, None, GONE))
-            continue
-        before += rows
-        after += [_regraded(task, row, example) for row in mine]
-        if mine[0].example.label != example.label:
-            relabelled.append(Change(name, example.text, shown(example.label), shown(mine[0].example.label)))
-        here = theirs.get(name, ())
-        pairs = zip(rows, here, strict=False)
-        reread += [Change(name, b.reply.text, a.answer, b.answer) for a, b in pairs if a.answer != b.answer]
+        else:
+            groups[name] = example.group
+            here = theirs.get(name, ())
+            if mine[0].example.label != example.label:
+                relabelled.append(
+                    Change(name, example.text, shown(example.label), shown(mine[0].example.label))
+                )
+            pairs = zip(rows, here, strict=False)
+            reread += [
+                Change(name, b.reply.text, a.answer, b.answer) for a, b in pairs if a.answer != b.answer
+            ]
+        if name in groups or not same:
+            before += rows
+            after += _regraded(task, mine if name in groups else (), example)
     if not before:
         return None
-    marked = _by_id(main.canonical)
-    again = [
-        _regraded(task, row, marked[row.example.id][0].example)
-        for row in result.canonical_rows
-        if row.example.id in marked
-    ]
-    canonical = [row for rows in marked.values() for row in rows]
+    marked, again = _by_id(main.canonical), by_example(result.canonical_rows)
+    counted = [name for name in marked if name in again or not same]
+    canonical = [row for name in counted for row in marked[name]]
+    new = [one for name in counted for one in _regraded(task, again.get(name, ()), marked[name][0].example)]
+    gone += [name for name in marked if name not in again]
+    others = tuple(name for name, (row, *_) in ours.items() if groups.get(name, "") != row.example.group)
     return ByMain(
         _evaluation(main, result, base, classifier, before, canonical),
-        _evaluation(main, result, result.asked_with, result.classifier, after, again),
+        _evaluation(main, result, result.asked_with, result.classifier, after, new),
         tuple(relabelled),
         tuple(reread),
         tuple(gone),
+        others,
     )
 
 
@@ -165,15 +175,23 @@ def _by_id(rows: Sequence[Row]) -> dict[str, tuple[Prediction, ...]]:
     """Return main's answers as predictions, by the example's id; the replies are not part of them."""
     return by_example(
         Prediction(
-            Example(row.id, row.text, row.label), NO_REPLY, row.answer, row.missing, row.repeat, row.score
+            Example(row.id, row.text, row.label, group=row.group),
+            NO_REPLY,
+            row.answer,
+            row.missing,
+            row.repeat,
+            row.score,
         )
         for row in rows
     )
 
 
-def _regraded(task: Task, row: Prediction, example: Example) -> Prediction:
-    """Return a prediction as one about another example: main's, with its label."""
-    return replace(row, example=example, score=0.0 if row.missing else task.grade(example, row.label))
+def _regraded(task: Task, rows: Sequence[Prediction], example: Example) -> list[Prediction]:
+    """Return predictions as ones about another example, main's; a wrong one where there are none."""
+    if not rows:
+        return [Prediction(example, NO_REPLY, None, GONE)]
+    grades = (0.0 if row.missing else task.grade(example, row.label) for row in rows)
+    return [replace(row, example=example, score=score) for row, score in zip(rows, grades, strict=True)]
 
 
 def _evaluation(

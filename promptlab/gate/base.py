@@ -4,13 +4,14 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
 from promptlab.cassettes import format as files
 from promptlab.cassettes.format import Entry, Recording
+from promptlab.data.overlap import quoted
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.gate import changes
@@ -56,6 +57,7 @@ class Pair:
     folder: str  # the prompt's, relative to the repository
     against: str  # the base, as people read it
     provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
+    leaks: tuple[str, ...] = ()  # ids of judged examples that the new prompt quotes, and the base's does not
     main: ByMain | None = None  # the same by main's labels and reading; None where they are no others
     anchor: bool = False  # the base is a fixed release
 
@@ -125,9 +127,22 @@ def pair(
         folder=commit.inside(place.folder),
         against=str(commit),
         provenance=(base.header, mine.header),
-        main=other if other and (other.relabelled or other.reread or other.gone) else None,
+        leaks=() if same else tuple(_leaks(prompt, result, other)),
+        main=other if other and other.differs else None,
         anchor=anchor,
     )
+
+
+def _leaks(old: Prompt | None, result: Evaluation, main: ByMain | None) -> Iterator[str]:
+    """Yield the ids of the examples that a prompt is judged on and quotes, unless the old one does."""
+    rows = (*result.rows, *result.canonical_rows, *(main.base.rows if main else ()))
+    examples = list({row.example.text: row.example for row in rows}.values())
+    known = {one.id for one in quoted(_text(old), examples)} if old else set[str]()
+    yield from (one.id for one in quoted(_text(result.asked_with), examples) if one.id not in known)
+
+
+def _text(prompt: Prompt) -> str:
+    return "\n".join(prompts.files_of(prompt).values())
 
 
 def unrecorded(

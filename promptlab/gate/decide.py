@@ -19,6 +19,7 @@ FEWEST = 50  # examples that a release and the working tree have both recorded; 
 Verdict = Literal[
     "broken",
     "worse",
+    "leaks",
     "contested",
     "unreadable",
     "incomplete",
@@ -124,6 +125,8 @@ def _lines(decision: Decision) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
     if decision.comparison:
         head, *rest = str(decision.comparison).splitlines()
+        if decision.verdict == "leaks":
+            head = f"leaks: {_nothing(pair)}"
         if decision.verdict == "contested":
             here, main = decision.comparison.verdict, decision.by_main and decision.by_main.verdict
             yield Line(
@@ -164,15 +167,23 @@ def _by_main(decision: Decision) -> Iterator[str]:
             yield from (
                 f"    {one.id}: {one.main} -> {one.here}: {shorten(one.text)}" for one in some[:EXAMPLES]
             )
-    if main.gone:
-        shown = ", ".join(main.gone[:SHOWN]) + (", ..." if len(main.gone) > SHOWN else "")
-        yield f"  no longer judged, so wrong by main's reading: {len(main.gone)} examples: {shown}"
+    wrong = "" if decision.pair.same else ", and wrong by main's reading"
+    for what, ids in (
+        ("new, or in another group", main.others),
+        (f"no longer judged{wrong}", main.gone),
+    ):
+        if ids:
+            shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+            yield f"  {what}: {len(ids)} examples: {shown}"
 
 
 def _nothing(pair: Pair) -> str:
     """Say why there is nothing to compare."""
     if pair.same and not pair.unreadable:
         return "prompt and model are the same, so there is nothing to judge"
+    if pair.leaks:
+        shown = ", ".join(pair.leaks[:SHOWN])
+        return f"the prompt quotes examples that it is judged on, so it would be judged on what it knows: {shown}"
     if pair.unreadable:
         return f"{pair.against} cannot be read, so nothing says whether this prompt is worse"
     if not pair.known:
@@ -184,6 +195,8 @@ def _nothing(pair: Pair) -> str:
 def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Decision:
     if pair.unreadable:
         return Decision(pair, "unreadable", None, failed=True)
+    if pair.leaks:
+        return Decision(pair, "leaks", comparison, failed=not pair.anchor)
     if comparison is None:
         short: Verdict = "cannot tell" if pair.anchor else "incomplete"
         verdict: Verdict = "unchanged" if pair.same else short if pair.known else "new"

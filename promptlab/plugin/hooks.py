@@ -102,6 +102,13 @@ def lab(pytestconfig: pytest.Config) -> Lab:
     return pytestconfig.stash[LAB]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where a branch's data lie over main's tests, collect Python files alone: no data may become a test."""
+    if config.getoption("promptlab_main") is None or collection_path.is_dir():
+        return None
+    return collection_path.suffix != ".py" or None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Attach the figures that a test looked at to its report, and so to JUnit."""

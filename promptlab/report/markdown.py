@@ -30,6 +30,7 @@ MOST_LABELS = 20  # of which the F1 is shown
 SIGNS = {
     "broken": "❌",
     "worse": "❌",
+    "leaks": "❌",
     "contested": "⚠️",
     "unreadable": "❌",
     "incomplete": "❌",

@@ -117,6 +117,16 @@ class Project:
             block["text"] = change(text, block["text"])
         files.write(self.folder / name, recording)
 
+    def quote(self, text: str) -> None:
+        """Add a text to the system prompt, also to the requests as recorded: their replies become synthetic."""
+        path = self.folder / "prompt/system.md"
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        recording = files.read(self.folder / CASSETTE)
+        for call in recording.calls.values():
+            call["request"]["body"]["system"] = path.read_text(encoding="utf-8")
+        files.write(self.folder / CASSETTE, recording)
+
     @property
     def rows(self) -> list[dict[str, str]]:
         """The rows of the data."""

@@ -93,7 +93,7 @@ def test_a_test_split_without_what_the_new_prompt_breaks_is_not_what_main_judges
     project.rows = [row for row in project.rows if row["split"] != "test" or len(row["text"]) % 3]
     done = judge("--strict")
     assert 1 == done.code, done.shown
-    assert "no longer judged, so wrong by main's reading: " in done.shown
+    assert "no longer judged, and wrong by main's reading: " in done.shown
 
 
 def test_a_folder_that_was_renamed_is_followed_and_judged(project, judge):
@@ -238,4 +238,53 @@ def test_a_prompt_that_is_deleted_is_gone_and_fails(project, gate):
     project.git("rm", "--quiet", "-r", "prompt")
     done = gate()
     assert 1 == done.code, done.shown
-    assert "**not evaluated**: prompt: no such folder" in done.comment
+    assert "**not evaluated**: prompt: " in done.comment
+
+
+def test_a_prompt_that_quotes_the_test_split_fails_by_name(project, judge):
+    project.propose("better")
+    (shown,) = [row for row in project.rows if row["split"] == "test"][:1]
+    project.quote(f"For example: {shown['text'].upper()} That one is {shown['label']}.")
+    done = judge()
+    assert 1 == done.code, done.shown
+    said = "leaks: the prompt quotes examples that it is judged on, so it would be judged on what it knows"
+    assert f"FAILED {TITLE} - {said}: {shown['id']}" in done.shown
+
+
+def test_a_canonical_example_that_is_one_no_more_is_still_main_s(project, judge):
+    project.propose("worse")
+    project.rows = [row | {"canonical": ""} for row in project.rows]
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    assert "by main's labels and reading: broken: do not merge; 3 canonical examples" in done.shown
+
+
+def test_examples_that_are_put_into_one_group_do_not_make_a_loss_invisible(project, judge):
+    """Examples of one group count as one, so nothing can be shown by them."""
+    canonical = {row["text"]: row["label"] for row in project.rows if row["canonical"]}
+    project.propose("reworded")
+    project.answer(
+        lambda text, _: next((f"<label>{canonical[one]}</label>" for one in canonical if one in text), "none")
+    )
+    project.rows = [row | {"group": "all" if row["split"] == "test" else ""} for row in project.rows]
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    assert "by main's labels and reading: worse: do not merge" in done.shown
+    assert "new, or in another group: 154 examples" in done.shown
+
+
+@pytest.mark.thorough
+def test_data_are_no_tests(project, gate, tmp_path):
+    """Main may collect doctests from Markdown; a branch's prompt is none."""
+    project.edit(
+        "pyproject.toml",
+        "[tool.promptlab]\n",
+        "[tool.pytest]\naddopts = ['--doctest-glob=*.md']\n\n[tool.promptlab]\n",
+    )
+    project.commit("main")
+    mark = tmp_path / "was-here"
+    project.propose("better")
+    project.write("notes/system.md", f">>> open({str(mark)!r}, 'w').close()\n")
+    done = gate()
+    assert not mark.exists()
+    assert 0 == done.code, done.shown

@@ -42,13 +42,14 @@ BETTER, WORSE, ABOUT, UNSURE = pair(160, 30, 5), pair(160, 5, 30), pair(1600, 20
 CASES = {
     "broken": judged(canonical(BETTER[0], True), canonical(BETTER[1], False)),
     "worse": judged(*WORSE),
-    "contested": judged(*BETTER, main=ByMain(*WORSE, (), (), ("e1",))),
+    "contested": judged(*BETTER, main=ByMain(*WORSE, (), (), ("e1",), ())),
+    "leaks": judged(*BETTER, leaks=("e1",)),
     "unreadable": judged(None, None, unreadable=("x",), known=False),
     "incomplete": judged(None, None, alone=tuple(f"e{n}" for n in range(40)), whole=SAME),
     "inconclusive, shown to be no worse by .05": judged(*ABOUT),
     "inconclusive": judged(*UNSURE),
     "better, shown to be no worse by .05 by main's labels too": judged(
-        *BETTER, main=ByMain(*ABOUT, (), (), ("e1",))
+        *BETTER, main=ByMain(*ABOUT, (), (), ("e1",), ())
     ),
     "unchanged": judged(SAME, SAME, same=True),
     "new": judged(None, None, known=False),
@@ -82,16 +83,16 @@ def test_ok_to_merge_is_said_of_nothing_that_is_not_shown_to_be_no_worse(row):
 
 
 def test_what_main_calls_worse_too_fails_without_strict():
-    both = judged(*WORSE, main=ByMain(*WORSE, (), (), ("e1",)))
+    both = judged(*WORSE, main=ByMain(*WORSE, (), (), ("e1",), ()))
     assert "fails" == decide([both], strict=False)[0].outcome
 
 
 def test_worse_by_the_branch_alone_is_contested_as_well():
-    one = judged(*WORSE, main=ByMain(*ABOUT, (), (), ("e1",)))
+    one = judged(*WORSE, main=ByMain(*ABOUT, (), (), ("e1",), ()))
     assert ["warns", "fails"] == [decide([one], strict=strict)[0].outcome for strict in (False, True)]
 
 
 def test_strict_wants_main_to_show_it_too():
     """Better by the branch's labels, and main's cannot tell."""
-    one = judged(*BETTER, main=ByMain(*UNSURE, (), (), ("e1",)))
+    one = judged(*BETTER, main=ByMain(*UNSURE, (), (), ("e1",), ()))
     assert ["passes", "fails"] == [decide([one], strict=strict)[0].outcome for strict in (False, True)]
