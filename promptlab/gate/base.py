@@ -14,7 +14,7 @@ from promptlab.cassettes.format import Entry, Recording
 from promptlab.data.overlap import quoted
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
-from promptlab.gate import changes
+from promptlab.gate import changes, ledger
 from promptlab.gate.answers import Answers, ByMain, by_main
 from promptlab.gate.git import BaseError, Commit
 from promptlab.models import profiles, prompts
@@ -58,6 +58,7 @@ class Pair:
     against: str  # the base, as people read it
     provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
     leaks: tuple[str, ...] = ()  # ids of judged examples that the new prompt quotes, and the base's does not
+    looks: int = 1  # recordings that were judged on this test split, this one included, the base's not
     main: ByMain | None = None  # the same by main's labels and reading; None where they are no others
     anchor: bool = False  # the base is a fixed release
 
@@ -128,9 +129,17 @@ def pair(
         against=str(commit),
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
+        looks=_looks(place, task, result),
         main=other if other and other.differs else None,
         anchor=anchor,
     )
+
+
+def _looks(place: Place, task: Task, result: Evaluation) -> int:
+    """Count the recordings on a test split, this one included, and the base's not."""
+    if result.split != "test":
+        return 1
+    return max(1, ledger.count(place.root / "cassettes" / "ledger.csv", task, [result])[-1] - 1)
 
 
 def _leaks(old: Prompt | None, result: Evaluation, main: ByMain | None) -> Iterator[str]:

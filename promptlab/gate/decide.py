@@ -100,7 +100,8 @@ def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
     comparisons: dict[int, Comparison] = {}
     for anchor in (False, True):
         some = [n for n in whole if pairs[n].anchor == anchor]
-        comparisons |= zip(some, compare_all(whole[n] for n in some), strict=True)
+        looks = [1 if anchor else pairs[n].looks for n in some]
+        comparisons |= zip(some, compare_all((whole[n] for n in some), looks=looks), strict=True)
     return tuple(_decision(one, comparisons.get(n), strict=strict) for n, one in enumerate(pairs))
 
 
@@ -138,6 +139,9 @@ def _lines(decision: Decision) -> Iterator[Line]:
         yield from map(Line, (head, *rest))
     else:
         yield Line(f"{decision.verdict}: {_nothing(pair)}")
+    if pair.looks > 1 and decision.verdict in ("better", "inconclusive", "contested"):
+        of = f"{pair.looks} recordings were judged on this test split"
+        yield Line(f'  {of}, so that "better" has to hold with a {pair.looks}th of the risk')
     if pair.anchor:
         yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
     yield from map(Line, _by_main(decision))

@@ -1,46 +1,79 @@
-"""Which prompts have been judged on which test set: each look at it makes the next figure less of a test.
+"""Which prompts have been judged on which test set, and in how many recordings: each look makes it less of a test.
 
-The ledger is a file of lines "task,examples,prompt", sorted; git may join those of two branches line by line.
+The ledger is a file of lines "task,examples,prompt,recording", sorted; git may join those of two branches line
+by line. Lines from before recordings were entered lack the last field.
 """
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from promptlab.data.task import Task
-from promptlab.records import Prompt
+from promptlab.scoring.evaluation import Evaluation
 
-HEADER = "task,examples,prompt"
-
-
-def enter(path: Path, task: Task, prompts: Iterable[Prompt]) -> None:
-    """Enter prompts that were judged on a task's test split; existing entries stay."""
-    lines = read(path)
-    new = lines | {_line(task, prompt) for prompt in prompts}
-    if new != lines:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join([HEADER, *sorted(new)]) + "\n", encoding="utf-8", newline="\n")
+HEADER = "task,examples,prompt,recording"
+FIELDS = (3, 4)
 
 
-def read(path: Path) -> set[str]:
+class Look(NamedTuple):
+    """A prompt that was judged on a test set, by what was answered; the prompt's id, hashes of the rest."""
+
+    task: str
+    examples: str
+    prompt: str
+    recording: str = ""
+
+
+def enter(path: Path, task: Task, judged: Iterable[Evaluation]) -> None:
+    """Enter what was judged on a task's test split; existing entries stay."""
+    known = read(path)
+    new = known | {_look(task, one) for one in judged}
+    if new != known:
+        write(path, new)
+
+
+def write(path: Path, looks: Iterable[Look]) -> None:
+    """Write entries, sorted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [HEADER, *(",".join(look) for look in sorted(looks))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def read(path: Path) -> set[Look]:
     """Return the entries; none where there is no file."""
-    if not path.exists():
-        return set()
-    return {line for line in path.read_text(encoding="utf-8").splitlines() if line.count(",") == 2} - {HEADER}
+    return parse(path.read_text(encoding="utf-8")) if path.exists() else set()
 
 
-def count(path: Path, task: Task, prompts: Iterable[Prompt]) -> tuple[int, int]:
-    """Count the prompts judged on a test split, these included: ever, and on the present examples."""
-    entries = {tuple(line.split(",")) for line in read(path) | {_line(task, prompt) for prompt in prompts}}
-    mine = [(examples, prompt) for name, examples, prompt in entries if name == task.name]
-    return len({prompt for _, prompt in mine}), sum(examples == task.test_hash for examples, _ in mine)
+def parse(text: str) -> set[Look]:
+    """Return the entries in a file's text."""
+    fields = (line.split(",") for line in text.splitlines())
+    return {Look(*one) for one in fields if len(one) in FIELDS and one[:2] != ["task", "examples"]}
 
 
-def describe(path: Path, task: Task, prompts: Iterable[Prompt]) -> str:
+def count(path: Path, task: Task, judged: Iterable[Evaluation]) -> tuple[int, int, int]:
+    """Count what was judged on a test split, this included.
+
+    Returns:
+        The prompts ever, those on the present examples, and the recordings of these.
+    """
+    mine = [one for one in read(path) | {_look(task, one) for one in judged} if one.task == task.name]
+    now = [one for one in mine if one.examples == task.test_hash]
+    recorded = {one[2:] for one in now if one.recording}
+    alone = {one.prompt for one in now} - {prompt for prompt, _ in recorded}
+    return len({one.prompt for one in mine}), len({one.prompt for one in now}), len(recorded) + len(alone)
+
+
+def describe(path: Path, task: Task, judged: Iterable[Evaluation]) -> str:
     """Say how often the test split has been looked at."""
-    ever, now = count(path, task, prompts)
+    ever, now, recordings = count(path, task, judged)
     of = f", {now} of them on the current examples" if now != ever else ""
-    return f"distinct prompts judged on the test split of {task.name} so far: {ever}{of}"
+    times = f", in {recordings} recordings" if recordings != now else ""
+    return f"distinct prompts judged on the test split of {task.name} so far: {ever}{of}{times}"
 
 
-def _line(task: Task, prompt: Prompt) -> str:
-    return f"{task.name},{task.test_hash},{prompt.id}"
+def _look(task: Task, judged: Evaluation) -> Look:
+    digest = hashlib.blake2b(digest_size=4)
+    for row in sorted(judged.rows, key=lambda row: (row.example.id, row.repeat)):
+        digest.update(f"{row.example.id}\0{row.repeat}\0{row.reply.text}\0".encode(errors="surrogatepass"))
+    return Look(task.name, task.test_hash, judged.asked_with.id, digest.hexdigest())

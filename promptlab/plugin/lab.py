@@ -239,7 +239,7 @@ class Lab:
             snapshots.save(job.path, task)
         known = {split: baselines(task, split) for split in ("validation", "test")}
         lines = terminal.run(run, seconds, known)
-        return self._outcome(job, task, run, [run.first, run.best], list(lines))
+        return self._outcome(job, task, run, [run.test_first, run.test], list(lines))
 
     async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
         """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
@@ -283,7 +283,7 @@ class Lab:
         notice = task.notice(result.split)
         lines = list(terminal.evaluation(result, baselines(task, result.split)))
         lines += [f"note: {notice}"] if notice else []
-        judged = [result.asked_with] if result.split == "test" else []
+        judged = [result] if result.split == "test" else []
         outcome = self._outcome(job, task, result, judged, lines)
         return outcome._replace(pairs=self._pairs(job, task, result))
 
@@ -301,9 +301,9 @@ class Lab:
         return tuple(pair for pair in pairs if replace(pair, title="") not in known)
 
     def _outcome(
-        self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Prompt], lines: list[str]
+        self, job: _Job, task: Task, result: Run | Evaluation, judged: list[Evaluation], lines: list[str]
     ) -> Outcome:
-        """Write the page of a result and, while calls are made, enter the prompts judged on test."""
+        """Write the page of a result and, while calls are made, enter what was judged on test."""
         looks = []
         if judged:
             path = self._settings.root / "cassettes" / "ledger.csv"

@@ -4,7 +4,7 @@ The statistics are in weights.py; here they meet evaluations and words.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -57,7 +57,8 @@ class Comparison:
             no answer changed between right and wrong.
         margin: by how much the metric may fall for the new prompt to count as no worse.
         confidence: of each bound, 0 to 1.
-        together: with how many prompts it was judged, if that is why it does not count as better.
+        together: with how many prompts it was judged, and `looks`: as which recording on these examples, if
+            that is why it does not count as better.
     """
 
     base: Evaluation
@@ -66,6 +67,12 @@ class Comparison:
     margin: float
     confidence: float
     together: int = 1
+    looks: int = 1
+
+    @property
+    def lucky(self) -> bool:
+        """Whether it would count as better alone, on examples that nobody has looked at."""
+        return self.together > 1 or self.looks > 1
 
     @property
     def verdict(self) -> Verdict:
@@ -79,7 +86,7 @@ class Comparison:
             return "broken"
         if self.difference is None:
             return "unchanged"
-        return "inconclusive" if self.together > 1 else self.difference.verdict
+        return "inconclusive" if self.lucky else self.difference.verdict
 
     @property
     def no_worse(self) -> bool:
@@ -131,7 +138,7 @@ class Comparison:
         "inconclusive", or the data do not tell, with 80% confidence, whether there is a difference at all.
         """
         found = self.difference
-        if found is None or self.verdict != "inconclusive" or self.together > 1:
+        if found is None or self.verdict != "inconclusive" or self.lucky:
             return None
         z = NormalDist().inv_cdf
         if abs(found.point) <= z((1 + CLEAR) / 2) * found.error:
@@ -188,7 +195,11 @@ def compare(
 
 
 def compare_all(
-    pairs: Iterable[tuple[Evaluation, Evaluation]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
+    pairs: Iterable[tuple[Evaluation, Evaluation]],
+    *,
+    margin: float = MARGIN,
+    confidence: float = CONFIDENCE,
+    looks: Sequence[int] | None = None,
 ) -> tuple[Comparison, ...]:
     """Judge several new prompts, each against its base, with one chance in all of a false "better".
 
@@ -197,16 +208,26 @@ def compare_all(
     better (Holm, Scandinavian Journal of Statistics 6, 1979, 65-70). "worse" and `no_worse` hold for each by
     itself: a guard must not tire because it has much to guard.
 
+    Args:
+        pairs: a base and a new prompt's answers about the same examples, each.
+        margin: by how much the metric may fall for `no_worse`.
+        confidence: of each bound, 0 to 1.
+        looks: of each pair, how many recordings have been judged on these examples, this one included; a gain
+            has to hold with that part of the risk (Bonferroni). None for the first of each.
+
     Returns:
         One Comparison per pair, in order.
     """
     found = [compare(a, b, margin=margin, confidence=confidence) for a, b in pairs]
-    changed = sorted((one.difference.p, number) for number, one in enumerate(found) if one.difference)
+    often = looks or [1] * len(found)
+    changed = sorted(
+        (one.difference.p * often[number], number) for number, one in enumerate(found) if one.difference
+    )
     held = True
     for rank, (p, number) in enumerate(changed):
         held = held and p <= (1 - confidence) / (len(changed) - rank)
         if found[number].verdict == "better" and not held:
-            found[number] = replace(found[number], together=len(changed))
+            found[number] = replace(found[number], together=len(changed), looks=often[number])
     return tuple(found)
 
 
@@ -246,9 +267,11 @@ def _lines(one: Comparison) -> Iterator[str]:
     change += f" on {n} {one.new.split} examples"
     risk = f"{100 * (1 - one.confidence):.2g}% risk beyond each end"
     yield f"  {change}: {found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f} ({risk})"
-    if one.together > 1:
-        together = f"of {one.together} prompts judged together, one may look so by chance"
-        yield f"  alone it would count as better; {together}"
+    if one.lucky:
+        prompts = f"{one.together} prompts judged together" if one.together > 1 else ""
+        recordings = f"{one.looks} recordings on these examples" if one.looks > 1 else ""
+        of = " and ".join(filter(None, (prompts, recordings)))
+        yield f"  alone it would count as better; of {of}, one may look so by chance"
     if one.new.asks_as(one.base):
         yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
     chance = sum(flip.by_chance for flip in flips)

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+import promptlab as pl
 from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
+from promptlab.gate import ledger
 
 from ..conftest import ROOT
 
@@ -116,6 +118,22 @@ class Project:
             (block,) = call["response"]["body"]["content"]
             block["text"] = change(text, block["text"])
         files.write(self.folder / name, recording)
+
+    def looked(self, *recordings: str) -> None:
+        """Enter recordings of other prompts into the ledger, as judged on the present test split."""
+        path = self.folder / "cassettes/ledger.csv"
+        test_hash = self.test_hash
+        path.write_text(
+            "\n".join([ledger.HEADER, *(f"insincere,{test_hash},{one},{one}" for one in recordings)]) + "\n"
+        )
+
+    @property
+    def test_hash(self) -> str:
+        """The hash of the test split."""
+        labels = ("sincere", "insincere")
+        return pl.Task(
+            name="t", examples=pl.read_csv(self.folder / "data.csv"), labels=labels, brief="b"
+        ).test_hash
 
     def quote(self, text: str) -> None:
         """Add a text to the system prompt, also to the requests as recorded: their replies become synthetic."""

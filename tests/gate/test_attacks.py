@@ -288,3 +288,16 @@ def test_data_are_no_tests(project, gate, tmp_path):
     done = gate()
     assert not mark.exists()
     assert 0 == done.code, done.shown
+
+
+def test_the_luckiest_of_many_recordings_is_not_called_better(project, session):
+    """Of 2,000 on one test split, one looks better by chance."""
+    project.propose("better")
+    project.looked(*(f"{n:08x}" for n in range(2_000)))
+    done = session()
+    assert 0 == done.code, done.shown
+    assert "insincere: evaluate-test: inconclusive: " in done.shown
+    assert (
+        "alone it would count as better; of 2000 recordings on these examples, one may look so" in done.shown
+    )
+    assert '2000 recordings were judged on this test split, so that "better" has to hold' in done.shown
