@@ -74,6 +74,10 @@ def document(
 MEANT = r"[&<>|`*_~\[\]\\#@!$^{}]|^[-+=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\."
 
 
+#: Controls that make text read otherwise than it is written (Boucher and Anderson, Trojan Source, 2021).
+TURNING = "[\u202a-\u202e\u2066-\u2069]"
+
+
 def literal(text: str) -> str:
     """Write a text on one line, so that Markdown and GitHub take it for nothing but text."""
     shown = unlinked(" ".join(text.split()))
@@ -81,7 +85,8 @@ def literal(text: str) -> str:
 
 
 def unlinked(text: str) -> str:
-    """Break what GitHub would turn into a link to a person or a thread."""
+    """Break what GitHub would turn into a link to a person or a thread; name what turns letters around."""
+    text = re.sub(TURNING, lambda sign: f"(U+{ord(sign[0]):04X})", text)
     return re.sub(r"(@|#(?=\d)|(?i:gh-)(?=\d))", "\\1\u200b", text)
 
 

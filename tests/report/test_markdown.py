@@ -97,7 +97,7 @@ def test_hostile_text_stays_text(text):
     shown = document(decide([judged(text, notes=[text])], strict=False), failures)
     rendered = Tags(MarkdownIt("gfm-like", {"linkify": True, "html": True}).render(shown))
     assert BLOCKS | FOLDS >= rendered.tags
-    assert not re.search(r"@\w|#\d|(?i:gh-\d)", rendered.text)
+    assert not re.search(r"@\w|#\d|(?i:gh-\d)|[\u202a-\u202e\u2066-\u2069]", rendered.text)
     assert 7 * sum(line.startswith(("| fixed", "| **broken**")) for line in shown.splitlines()) + 7 == sum(
         line.count(" | ") + 1
         for line in shown.splitlines()
@@ -113,7 +113,14 @@ def test_a_literal_is_one_line_that_reads_as_the_text(text):
     assert "\n" not in shown
     assert not re.search(r"[<>|`*_\[\]\\]", shown)
     back = html.unescape(shown).replace("\u200b", "")
-    assert " ".join(text.split()).replace("\u200b", "") == back
+    assert " ".join(text.split()).replace("\u200b", "") == re.sub(
+        r"\(U\+(20[0-9A-F]{2})\)", lambda found: chr(int(found[1], 16)), back
+    )
+
+
+def test_a_control_that_turns_letters_around_is_named():
+    shown = literal("a \u202etxet\u2069 b")
+    assert "a (U+202E)txet(U+2069) b" == html.unescape(shown)
 
 
 @pytest.mark.parametrize("count", [1, 30, pytest.param(400, marks=pytest.mark.thorough)])
