@@ -23,7 +23,7 @@ echo "$@" >> "$GH_LOG"
 case "$*" in
   *"/comments --jq"*) echo "$KNOWN" ;;
   *"/pulls -f"*) echo "$NUMBER" ;;
-  "run download"*) mkdir -p promptlab/.promptlab; cp "$COMMENT" promptlab/.promptlab/comment.md ;;
+  "run download"*) [ -n "$COMMENT" ] && mkdir -p promptlab && cp "$COMMENT" promptlab/comment.md ;;
 esac
 """
 
@@ -39,7 +39,9 @@ def step(workflow: str, name: str) -> str:
 def runner(pytester, tmp_path_factory):
     """A checkout, and a PATH with `python` and `gh` on it."""
     tools = tmp_path_factory.mktemp("tools")
-    for name, text in {"python": f'#!/bin/bash\nexec "{sys.executable}" "$@"\n', "gh": GH}.items():
+    command = f'#!/bin/bash\nexec "{sys.executable}" -c "import sys, promptlab.cli; sys.exit(promptlab.cli.main())" "$@"\n'
+    python = f'#!/bin/bash\nexec "{sys.executable}" "$@"\n'
+    for name, text in {"python": python, "promptlab": command, "gh": GH}.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     project = Project(pytester)
@@ -105,8 +107,7 @@ def test_one_comment_is_posted_and_then_updated(runner, known, call):
     runner.project.judged()
     comment = runner.project.folder / ".promptlab/comment.md"
     names = {"REPO": "o/r", "RUN": "1", "SHA": "abc", "HEAD": "o:worse", "KNOWN": known, "NUMBER": "7"}
-    script = step("prompts-comment", "Fetch the comment") + "\n" + step("prompts-comment", "Post it")
-    done = runner(script, COMMENT=str(comment), **names)
+    done = runner(step("prompts-gate", "Post the comment"), COMMENT=str(comment), **names)
     assert 0 == done.returncode, done.stderr
     assert call == (runner.tools / "log").read_text().splitlines()[-1]
     body = (runner.project.folder / "body.md").read_text(encoding="utf-8")
@@ -115,15 +116,45 @@ def test_one_comment_is_posted_and_then_updated(runner, known, call):
 
 @pytest.mark.parametrize(("text", "code"), [("# not ours", 1), (None, 0)], ids=["foreign", "none"])
 def test_what_is_no_comment_is_not_posted(runner, text, code):
-    file = runner.project.folder / "promptlab/.promptlab/comment.md"
+    file = runner.tools / "comment.md"
     if text:
-        file.parent.mkdir(parents=True)
         file.write_text(text)
-    names = {"REPO": "o/r", "SHA": "abc", "HEAD": "o:x", "KNOWN": "", "NUMBER": "7"}
-    done = runner(step("prompts-comment", "Post it"), **names)
+    names = {"REPO": "o/r", "RUN": "1", "SHA": "abc", "HEAD": "o:x", "KNOWN": "", "NUMBER": "7"}
+    done = runner(step("prompts-gate", "Post the comment"), COMMENT=str(file) if text else "", **names)
     assert code == done.returncode
     log = runner.tools / "log"
     assert "comments" not in (log.read_text() if log.exists() else "")
+
+
+@pytest.mark.parametrize(
+    ("judged", "state"),
+    [("success", "success"), ("failure", "failure"), ("cancelled", "failure"), ("", "failure")],
+)
+def test_only_a_judgement_that_passed_is_posted_as_success(runner, judged, state):
+    done = runner(step("prompts-gate", "Post the verdict"), JUDGED=judged, REPO="o/r", SHA="abc", PAGE="p")
+    assert 0 == done.returncode, done.stderr
+    (call,) = (runner.tools / "log").read_text().splitlines()
+    assert call.startswith(
+        f"api --silent --method POST repos/o/r/statuses/abc -f state={state} -f context=promptlab"
+    )
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("prompt", "code"), [("better", 0), ("worse", 1)])
+def test_main_judges_what_a_branch_proposes(runner, prompt, code):
+    project = runner.project
+    project.propose(prompt)
+    project.write("conftest.py", "raise SystemExit(0)\n")
+    project.commit("proposed")
+    sha = project.git("rev-parse", "HEAD").strip()
+    project.git("checkout", "--quiet", "main")
+    done = runner(step("prompts-gate", "Judge"), MAIN="main", SHA=sha)
+    assert code == done.returncode, done.stdout + done.stderr
+    assert "## promptlab: 1" in project.comment
+
+
+def test_a_commit_that_is_no_hash_is_not_judged(runner):
+    assert 1 == runner(step("prompts-gate", "Judge"), MAIN="main", SHA="--exec=x").returncode
 
 
 @pytest.mark.thorough
