@@ -1,7 +1,7 @@
 """What is recorded for a prompt, at the base or here, and no test has judged: it must not go in silence."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from promptlab.cassettes import format as files
@@ -34,7 +34,8 @@ def unjudged(
     profile: str,
     pairs: Sequence[Pair],
     retired: Sequence[str],
-    main: Iterable[Answers] = (),
+    main: Iterable[Answers],
+    asked: Sequence[str] | None,
 ) -> Iterator[Unjudged]:
     """Yield the recordings of a profile, of the base first, that name a prompt and were not judged.
 
@@ -45,12 +46,14 @@ def unjudged(
         pairs: what was judged.
         retired: folders of prompts, or recordings, that may go.
         main: what the base's own tests evaluate, if they were run.
+        asked: the files and folders whose tests ran, relative to the project, so that a recording of another
+            test is not missed; empty for all tests, None for those of `main` alone.
     """
     judged = {name for pair in pairs if not pair.anchor for name in pair.judged}
     evaluated = {pair.place.cassette.resolve() for pair in pairs}
     gone = {one.rstrip("/") for one in retired}
     known = set[str]()
-    for recording, prompt, where in _named(root, commit, profile, main):
+    for recording, prompt, where in _named(root, commit, profile, main, asked):
         if recording in known or {recording, prompt} & gone:
             continue
         here = where == HERE
@@ -60,19 +63,26 @@ def unjudged(
         yield Unjudged(recording, prompt, where)
 
 
-def _named(root: Path, commit: Commit, profile: str, main: Iterable[Answers]) -> Iterator[Unjudged]:
+def _named(
+    root: Path, commit: Commit, profile: str, main: Iterable[Answers], asked: Sequence[str] | None
+) -> Iterator[Unjudged]:
     """Yield the recordings that name a prompt: what the base's tests evaluate, and headers there and here."""
     yield from (Unjudged(one.recording, one.prompt, str(commit)) for one in main)
+    if asked is None:
+        return
     folder = root / "cassettes" / profile_at(commit, root, profile).name
     for name in commit.names(folder):
         path = commit.top / name
-        if files.is_recording(path) and (prompt := _prompt_of(commit.extract(path))):
+        if files.is_recording(path) and (prompt := _prompt_of(commit.extract(path), asked)):
             yield Unjudged(path.relative_to(root.resolve()).as_posix(), prompt, str(commit))
     for path in files.recordings(root / "cassettes" / profile):
-        if prompt := _prompt_of(path):
+        if prompt := _prompt_of(path, asked):
             yield Unjudged(path.relative_to(root).as_posix(), prompt, HERE)
 
 
-def _prompt_of(recording: Path) -> str:
+def _prompt_of(recording: Path, asked: Sequence[str]) -> str:
+    """Return the prompt that a recording names; "" where it names none, or its test was not asked for."""
     origin = files.read_header(recording).get("origin") or {}
-    return str(origin.get("prompt", ""))
+    test = PurePosixPath(str(origin.get("test", "")).partition("::")[0])
+    wanted = not asked or any(test.is_relative_to(one) for one in asked)
+    return str(origin.get("prompt", "")) if wanted else ""

@@ -69,7 +69,9 @@ def report(
             _run(session, nodeid, failure, warning, *_properties(one))
     config = session.config
     profile, retired = options.profile(config).name, config.getoption("promptlab_retired")
-    missed = list(unjudged(config.rootpath, base, profile, results.pairs, retired, main.answers.values()))
+    asked = None if config.getoption("promptlab_main") else options.asked(config)
+    known = main.answers.values()
+    missed = list(unjudged(config.rootpath, base, profile, results.pairs, retired, known, asked))
     if main.problem:
         _run(session, "promptlab::main", *((main.problem, None) if strict else (None, main.problem)))
     for lost in missed:

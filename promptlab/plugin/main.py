@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import pytest
 from promptlab.gate.answers import Answers, read
 from promptlab.gate.git import Commit
 from promptlab.gate.worktree import run_tests, worktree
+from promptlab.plugin.options import asked
 
 
 class Main(NamedTuple):
@@ -40,7 +40,10 @@ def answers(config: pytest.Config, base: Commit) -> Main:
         profile = config.getoption("promptlab_profile")
         options = [f"--promptlab-answers={file}", f"--promptlab-report={folder}"]
         options += [f"--promptlab-profile={profile}"] if profile else []
-        status, said = run_tests(project, [*options, *_paths(config, project)], quiet=True)
+        paths = [str(project / one) for one in asked(config) if (project / one).exists()]
+        if asked(config) and not paths:
+            return Main({})  # main has none of these tests
+        status, said = run_tests(project, [*options, *paths], quiet=True)
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             last = "".join(said.strip().splitlines()[-1:])
             return Main({}, f"the tests of {base.name} could not be run here (exit status {status}): {last}")
@@ -51,17 +54,3 @@ def _may_matter(name: str) -> bool:
     """Say whether a changed file may change labels, or how replies are read."""
     path = PurePosixPath(name)
     return path.suffix != ".md" and not (path.suffix == ".jsonl" and "cassettes" in path.parts)
-
-
-def _paths(config: pytest.Config, project: Path) -> Iterator[str]:
-    """Yield the tests that were asked for on the command line, as far as main has them."""
-    if config.args_source == pytest.Config.ArgsSource.ARGS:
-        for one in config.args:
-            path = (config.invocation_params.dir / one.partition("::")[0]).resolve()
-            inside = (
-                path.relative_to(config.rootpath.resolve())
-                if path.is_relative_to(config.rootpath.resolve())
-                else path
-            )
-            if (project / inside).exists():
-                yield str(project / inside)

@@ -128,6 +128,15 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--live-verify={count}: expected a number of calls, 1 or more")
 
 
+def asked(config: pytest.Config) -> list[str]:
+    """Return the files and folders that the command line names, relative to the project; none for all tests."""
+    if config.args_source != pytest.Config.ArgsSource.ARGS:
+        return []
+    here, root = config.invocation_params.dir, config.rootpath.resolve()
+    paths = [(here / str(one).partition("::")[0]).resolve() for one in config.args]
+    return [path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)]
+
+
 def closes_network(config: pytest.Config) -> bool:
     """Say whether the network is closed to all tests of the session."""
     wanted = config.getini("promptlab_block_network")

@@ -301,3 +301,11 @@ def test_the_luckiest_of_many_recordings_is_not_called_better(project, session):
         "alone it would count as better; of 2000 recordings on these examples, one may look so" in done.shown
     )
     assert '2000 recordings were judged on this test split, so that "better" has to hold' in done.shown
+
+
+def test_a_session_about_other_tests_does_not_miss_the_prompt(project):
+    """CI may split its tests over several sessions; what the command line names is not the author's to say."""
+    project.write("other/test_other.py", "def test_other(lab):\n    pass\n")
+    project.commit("other")
+    assert 0 == project.judged("other").code
+    assert 1 == project.judged("other", "test_prompt.py", "--deselect=test_prompt.py").code
