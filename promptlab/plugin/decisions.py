@@ -51,14 +51,8 @@ class PromptTest(pytest.Item):
         return self.nodeid.partition("::")[0], None, self.name
 
 
-def report(
-    session: pytest.Session, results: Results, folder: Path, base: Commit, main: Main
-) -> tuple[list[str], list[str]]:
-    """Judge the session's prompts, run a test for each, and write what GitHub shows.
-
-    Returns:
-        Lines for the summary, and annotations, which are commands for GitHub.
-    """
+def report(session: pytest.Session, results: Results, folder: Path, base: Commit, main: Main) -> list[str]:
+    """Judge the session's prompts, run a test for each, and write what GitHub shows; return the summary's lines."""
     strict = session.config.getoption("promptlab_strict")
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
     for one in decisions:
@@ -86,8 +80,7 @@ def report(
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
     lines += [alarm] if (alarm := false_alarm(decisions)) else []
-    annotations = [line for one in decisions for line in _annotations(one)]
-    return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"], annotations
+    return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"]
 
 
 def _run(
@@ -113,12 +106,18 @@ def _write(
     notes: Sequence[str],
     folder: Path,
 ) -> Path:
-    """Write the comment, and on GitHub the summary of the job."""
+    """Write the comment and GitHub's annotations, and on GitHub the summary of the job.
+
+    Annotations are commands in the log of a job, which texts of models must not give: a step that runs no code
+    of the project checks them and prints them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     comment, notes = folder / "comment.md", [*results.ledger, *notes]
     text = markdown.document(decisions, results.failures, notes, missed)
     comment.write_text(text, encoding="utf-8", errors="replace")
+    commands = "".join(f"{line}\n" for one in decisions for line in _annotations(one))
+    (folder / "annotations.txt").write_text(commands, encoding="utf-8", errors="replace")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
             file.write(markdown.document(decisions, results.failures, notes, missed, STEP_LIMIT))

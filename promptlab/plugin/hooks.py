@@ -7,7 +7,6 @@ promptlab installed, so its top imports pytest and the standard library alone.
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import tempfile
 from collections.abc import Generator
@@ -27,7 +26,7 @@ RESULTS = pytest.StashKey[Results]()
 BASE = pytest.StashKey[Any]()  # the commit to judge against, or None
 MAIN = pytest.StashKey[Any]()  # what the base's own tests read, see main.py
 ANCHOR = pytest.StashKey[Any]()  # the release to judge against too, or None
-DECISIONS = pytest.StashKey[tuple[list[str], list[str]]]()  # lines for the summary, annotations for GitHub
+DECISIONS = pytest.StashKey[list[str]]()  # lines for the summary
 SHARED = pytest.StashKey[str]()  # folder that the workers of pytest-xdist share
 
 
@@ -176,16 +175,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print the results, each in a section of its own."""
     from promptlab.plugin.console import shielded
 
-    judged, annotations = config.stash.get(DECISIONS, ([], []))
-    sections = [*config.stash[RESULTS].sections, ("prompts against their base", judged)]
+    sections = [
+        *config.stash[RESULTS].sections,
+        ("prompts against their base", config.stash.get(DECISIONS, [])),
+    ]
     for title, lines in sections:
         if lines:
             terminalreporter.section(title)
             for line in shielded(lines):
                 terminalreporter.write_line(line)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in annotations:
-            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ What stands in for GitHub's own command `gh` is a script that notes its argument
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -81,9 +82,28 @@ def test_a_pull_request_is_tested_and_judged(runner):
     done = runner(step("prompts", "Test and judge"), BASE="main", GITHUB_ACTIONS="true")
     assert 1 == done.returncode, done.stdout
     assert "2 failed, 1 passed" in done.stdout
+    first, *_, last = done.stdout.splitlines()
+    assert re.fullmatch(r"::stop-commands::(\w{32})", first)
+    assert f"::{first[-32:]}::" == last
+    annotated = runner(step("prompts", "Annotate")).stdout.splitlines()
+    assert annotated
+    assert all(line.startswith("::error file=prompt/") for line in annotated)
     assert "evaluations fail" in (runner.tools / "summary.md").read_text(encoding="utf-8")
     assert "evaluations fail" in (runner.project.folder / ".promptlab/comment.md").read_text(encoding="utf-8")
     assert (runner.project.folder / "junit.xml").exists()
+
+
+def test_only_annotations_are_printed_as_commands(runner):
+    lines = [
+        "::error file=a.md,line=1,title=t::worse",
+        "::add-mask::x",
+        "::set-output name=a::b",
+        "::error file=a.md,line=1,title=t::::stop-commands::x",
+        "::warning file=a.md::x",
+        " ::error file=a.md,line=1,title=t::x",
+    ]
+    runner.project.write(".promptlab/annotations.txt", "\n".join(lines) + "\n")
+    assert lines[:1] == runner(step("prompts", "Annotate")).stdout.splitlines()
 
 
 @pytest.mark.thorough
