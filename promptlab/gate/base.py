@@ -196,15 +196,12 @@ def _read(place: Place, commit: Commit, examples: Sequence[Example]) -> _Base:
             commit.there(path): _or_else(functools.partial(files.read, path), Recording(), unreadable)
             for path in others
         }
-    counts = {
-        path: _answered(prompt, examples, one.calls) if prompt else Counter() for path, one in found.items()
-    }
-    found = {path: one for path, one in found.items() if counts[path]}
-    who = _or_else(
-        lambda: _who(sum(counts.values(), Counter()), place, profile, commit),
-        place.classifier or profile.classifier,
-        unreadable,
-    )
+    counts = sum((_answered(prompt, one.calls) for one in found.values() if prompt), Counter[str]())
+    likely = place.classifier or profile.classifier
+    who = _or_else(lambda: _who(counts, place, profile, commit), likely, unreadable)
+    if prompt:
+        asked = {files.message_key(prompts.build(prompt, example.text, who)) for example in examples}
+        found = {path: one for path, one in found.items() if asked & one.calls.keys()}
     return _Base(
         prompt,
         who,
@@ -229,17 +226,19 @@ def _prompt(folder: Path, commit: Commit) -> Prompt | None:
     return prompts.load_prompt(there) if there.is_dir() else None
 
 
-def _answered(prompt: Prompt, examples: Sequence[Example], calls: Mapping[str, Entry]) -> Counter[str]:
-    """Count the examples that each model of a recording was asked about with a prompt.
-
-    The models are given by their settings, as JSON.
-    """
-    asked = {json.dumps(settings_in(call["request"]["body"]), sort_keys=True) for call in calls.values()}
-    found = Counter[str]()
-    for one in sorted(asked):
-        requests = (prompts.build(prompt, example.text, model_with(json.loads(one))) for example in examples)
-        found[one] = sum(files.message_key(request) in calls for request in requests)
-    return +found
+def _answered(prompt: Prompt, calls: Mapping[str, Entry]) -> Counter[str]:
+    """Count the calls that ask each model of a recording with a prompt; models are their settings, as JSON."""
+    found, turns = Counter[str](), len(prompts.build(prompt, "", Model("")).messages)
+    for key, call in calls.items():
+        body = call["request"]["body"]
+        if len(body["messages"]) != turns:
+            continue
+        settings, turn = settings_in(body), body["messages"][2 * len(prompt.demonstrations)]["content"]
+        text = turn[len(prompt.prefix) : len(turn) - len(prompt.suffix)]
+        request = prompts.build(prompt, text, model_with(settings), call.get("repeat", 0))
+        if files.message_key(request) == key:
+            found[json.dumps(settings, sort_keys=True)] += 1
+    return found
 
 
 def _who(counts: Counter[str], place: Place, profile: Profile, commit: Commit) -> Model:

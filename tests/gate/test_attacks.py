@@ -137,6 +137,37 @@ def test_another_model_through_the_test_is_judged_and_named(project, session):
     assert "classifier: name 'qwen2.5-coder-1.5b-instruct' -> 'small'" in done.shown
 
 
+def test_another_model_is_seen_where_all_texts_are_new(project, session):
+    """Nothing that the base's recording answers is asked any more, but it still says who answered."""
+    project.edit(
+        "test_prompt.py", 'lab.evaluate(task, "prompt")', 'lab.evaluate(task, "prompt", classifier=small)'
+    )
+    project.edit(
+        "test_prompt.py", "\n\ndef test_the_prompt", '\nsmall = pl.Model("small")\n\n\ndef test_the_prompt'
+    )
+    project.edit("test_prompt.py", "macro_f1 >= 0.1", "macro_f1 >= 0")
+    project.rows = [row | {"text": f"New: {row['text']}"} for row in project.rows]
+    recording = files.read(project.folder / CASSETTE)
+    for call in recording.calls.values():
+        body = call["request"]["body"]
+        (turn,) = body["messages"]
+        found = next(
+            row["text"].removeprefix("New: ") for row in project.rows if row["text"][5:] in turn["content"]
+        )
+        content = turn["content"].replace(found, f"New: {found}")
+        messages = [{"role": "user", "content": content}]
+        call["request"]["body"] = {
+            "model": "small",
+            "max_tokens": 1024,
+            "system": body["system"],
+            "messages": messages,
+        }
+    files.write(project.folder / CASSETTE, recording)
+    done = session()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - incomplete: only 0 examples are recorded" in done.shown
+
+
 def test_an_extractor_that_favours_the_new_prompt_does_not_hide_that_it_is_worse(project, session):
     project.propose("worse")
     project.write(
