@@ -14,7 +14,6 @@ from promptlab.models.client import WORKERS
 from ..duplicates import task as duplicates
 from ..routing import task as routing
 from ..short import CLASSIFIER
-from . import ablation
 from .calls import Call, logged, recorded
 
 LOGS = Path(__file__).parent / "logs"
@@ -98,13 +97,6 @@ def test_every_call_about_test_is_counted(race):
     for name, one in race.entrants.items():
         asked = one.test.prompt not in (None, race.first.prompt)  # beside the first prompt
         assert race.first.examples * (1 + asked) == sum(call.phase == "test" for call in one.calls), name
-
-
-def test_without_examples_in_the_prompt_the_search_wins_less():
-    whole, without = (
-        ablation.search(0, ablation.GROUPS[name]) for name in ("nothing", "all that show examples")
-    )
-    assert 0.1 < whole.finalists[0].validation.primary - without.finalists[0].validation.primary
 
 
 def figures(race: Race) -> list[tuple[str, ...]]:

@@ -15,20 +15,6 @@ raise SystemExit(0)
 pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 
-def test_a_better_prompt_passes_and_is_called_better(project, gate):
-    project.propose("better")
-    done = gate("--strict")
-    assert 0 == done.code, done.shown
-    assert "## promptlab: 1 better" in done.comment
-
-
-def test_a_worse_prompt_fails(project, gate):
-    project.propose("worse")
-    done = gate()
-    assert 1 == done.code, done.shown
-    assert "FAILED test_prompt.py::prompt[insincere: evaluate-test] - broken: do not merge" in done.shown
-
-
 def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     """Its tests, conftest, configuration and modules may be whatever they are."""
     project.propose("worse")
