@@ -59,7 +59,8 @@ def merged(base: Commit, head: Commit) -> Commit:
         tree = base.git("merge-tree", "--write-tree", base.id, head.id).decode().split("\n")[0]
     except BaseError as error:
         raise BaseError(
-            f"{head.name} cannot be merged into {base.name}: merge {base.name} into the branch first ({error})"
+            f"{head.name} cannot be merged into {base.name}: merge {base.name} into the branch first "
+            f"({error})"
         ) from None
     return replace(head, id=tree)
 
@@ -127,7 +128,7 @@ def _moved(base: Commit, branch: Commit) -> dict[str, str]:
 def _place(target: Path, name: str) -> Path:
     """Return where to write a file; BaseError where a link leads elsewhere."""
     place = target / name
-    place.parent.mkdir(parents=True, exist_ok=True)
     if place.parent.resolve() != place.parent or place.is_symlink():
         raise BaseError(f"{name}: lies behind a link, and data have to be plain files in plain folders")
+    place.parent.mkdir(parents=True, exist_ok=True)
     return place

@@ -240,7 +240,7 @@ def test_a_folder_that_was_a_link_leads_nowhere_else(project, gate, tmp_path):
     (project.folder / "linked").symlink_to(tmp_path)
     project.commit("main")
     (project.folder / "linked").unlink()
-    project.write("linked/system.md", "escaped")
+    project.write("linked/below/system.md", "escaped")
     done = gate()
     assert [] == list(tmp_path.iterdir()), done.shown
 
