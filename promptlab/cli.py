@@ -83,8 +83,9 @@ def _add_split(command: argparse.ArgumentParser) -> None:
 
 def _add_gate(command: argparse.ArgumentParser) -> None:
     command.description = (
-        "Check BASE out beside the working tree, lay over it the prompts, recordings and data that HEAD changes, and "
-        "run BASE's tests there, offline. Nothing of HEAD is imported or run. Further arguments are pytest's."
+        "Check BASE out beside the working tree, lay over it the prompts, recordings and data that HEAD "
+        "changes, and run BASE's tests there, offline. Nothing of HEAD is imported or run. Further arguments "
+        "are pytest's."
     )
     command.add_argument("base", metavar="BASE", help="the commit whose code judges, such as origin/main")
     command.add_argument("head", metavar="HEAD", help="the commit whose data are judged, such as a branch")

@@ -1,4 +1,4 @@
-"""What main's own tests make of the recorded replies: which examples they ask about, their labels, the answers.
+"""What main's own tests make of the recorded replies: their examples, the labels, and the answers.
 
 `pytest --promptlab-answers=FILE` writes it, a line of JSON for each evaluation of a prompt folder, and
 `--promptlab-main=FILE` judges by it: a branch that changes examples, labels or the reading of replies is

@@ -227,7 +227,7 @@ def _prompt(folder: Path, commit: Commit) -> Prompt | None:
 
 
 def _answered(prompt: Prompt, calls: Mapping[str, Entry]) -> Counter[str]:
-    """Count the calls that ask each model of a recording with a prompt; models are their settings, as JSON."""
+    """Count the calls that ask each model with a prompt; models are given by their settings, as JSON."""
     found, turns = Counter[str](), len(prompts.build(prompt, "", Model("")).messages)
     for key, call in calls.items():
         body = call["request"]["body"]
@@ -249,9 +249,10 @@ def _who(counts: Counter[str], place: Place, profile: Profile, commit: Commit) -
     models = [model_with(json.loads(one)) for one, count in counts.items() if count == max(counts.values())]
     if len(models) == 1 or (place.classifier is None and served(likely) in map(served, models)):
         return likely if served(likely) in map(served, models) else models[0]
+    names = " and ".join(sorted(one.name for one in models))
     raise BaseError(
-        f"the recordings of {commit.name} hold answers of {' and '.join(sorted(one.name for one in models))} with "
-        f"different settings to the same prompt, so they do not say whose counts. "
+        f"the recordings of {commit.name} hold answers of {names} with different settings to "
+        f"the same prompt, so they do not say whose counts. "
         f"`promptlab cassettes prune` deletes those that no test asks for"
     )
 
@@ -265,7 +266,7 @@ def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
 
 
 def served(model: Model | None) -> Mapping[str, object] | None:
-    """Return what the API is told of a model: it does not matter who serves it."""
+    """Return what a request says of a model: it does not matter who serves it."""
     return settings_in(body_of(prompts.build(Prompt(), "", model))) if model else None
 
 

@@ -131,8 +131,8 @@ def _lines(decision: Decision) -> Iterator[Line]:
         if decision.verdict == "contested":
             here, main = decision.comparison.verdict, decision.by_main and decision.by_main.verdict
             yield Line(
-                f"contested: {here} by this branch's labels and reading of replies, {main} by main's; somebody has to "
-                f"look at what was changed"
+                f"contested: {here} by this branch's labels and reading of replies, {main} by main's; "
+                f"somebody has to look at what was changed"
             )
         if pair.anchor and decision.verdict == "inconclusive":  # whether to merge depends on the base
             head = "inconclusive: no loss since the release is shown"
@@ -187,7 +187,8 @@ def _nothing(pair: Pair) -> str:
         return "prompt and model are the same, so there is nothing to judge"
     if pair.leaks:
         shown = ", ".join(pair.leaks[:SHOWN])
-        return f"the prompt quotes examples that it is judged on, so it would be judged on what it knows: {shown}"
+        why = "the prompt quotes examples that it is judged on, so it would be judged on what it knows"
+        return f"{why}: {shown}"
     if pair.unreadable:
         return f"{pair.against} cannot be read, so nothing says whether this prompt is worse"
     if not pair.known:

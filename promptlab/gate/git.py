@@ -76,8 +76,8 @@ class Commit:
             content = self.git("cat-file", "--filters", f"{self.id}:{name}")
         if content.startswith(POINTER):
             raise BaseError(
-                f"{self.name}:{name} is in Git LFS, and git has only a pointer to it here: install git-lfs, then "
-                f"git lfs install; git lfs fetch origin {self.id[:SHORT]}"
+                f"{self.name}:{name} is in Git LFS, and git has only a pointer to it here: install git-lfs, "
+                f"then git lfs install; git lfs fetch origin {self.id[:SHORT]}"
             )
         return content
 
@@ -94,7 +94,7 @@ class Commit:
         return self.top / found.pop() if len(found) == 1 else folder
 
     def renames(self, other: "Commit | None" = None) -> dict[str, str]:
-        """Return the files that git sees as renamed in another commit, or in the working tree: old path to new."""
+        """Return the files that git sees as renamed in another commit, or the working tree: old path, new."""
         options = ("--find-renames", "--diff-filter=R", "--name-status", "-z")
         fields = self._fields("diff", *options, self.id, *([other.id] if other else []), "--")
         return dict(zip(fields[1::3], fields[2::3], strict=False))

@@ -1,4 +1,4 @@
-"""The verdict that protects main: main's code on a branch's data; nothing of the branch is imported or run."""
+"""The verdict that protects main: its code on a branch's data; nothing of the branch is imported or run."""
 
 import contextlib
 import functools
@@ -26,8 +26,8 @@ def judge(
 ) -> int:
     """Judge the data of a branch by the tests of its base; return the exit status.
 
-    Main's tests run twice: as main has everything, for its labels and its reading of its replies; then with the
-    branch's data, judged against main.
+    Main's tests run twice: as main has everything, for its labels and its reading of its replies; then with
+    the branch's data, judged against main.
 
     Args:
         project: the project's folder in a repository that has both commits.

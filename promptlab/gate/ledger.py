@@ -1,7 +1,7 @@
-"""Which prompts have been judged on which test set, and in how many recordings: each look makes it less of a test.
+"""Which prompts have been judged on which test set, in how many recordings: each look makes it less of one.
 
-The ledger is a file of lines "task,examples,prompt,recording", sorted; git may join those of two branches line
-by line. Lines from before recordings were entered lack the last field.
+The ledger is a file of lines "task,examples,prompt,recording", sorted; git may join those of two branches
+line by line. Lines from before recordings were entered lack the last field.
 """
 
 import hashlib

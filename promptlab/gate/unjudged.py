@@ -23,8 +23,9 @@ class Unjudged(NamedTuple):
     def why(self) -> str:
         """Say what is missing, and what to do."""
         return (
-            f"{self.recording}: {self.where} has it recorded for the prompt {self.prompt}, and no test that ran judges "
-            f"that one. Run its test again; or, if it may go: --promptlab-retired={self.prompt}"
+            f"{self.recording}: {self.where} has it recorded for the prompt {self.prompt}, and no test "
+            f"that ran judges that one. Run its test again; or, if it may go: "
+            f"--promptlab-retired={self.prompt}"
         )
 
 

@@ -52,7 +52,7 @@ class PromptTest(pytest.Item):
 
 
 def report(session: pytest.Session, results: Results, folder: Path, base: Commit, main: Main) -> list[str]:
-    """Judge the session's prompts, run a test for each, and write what GitHub shows; return the summary's lines."""
+    """Judge the prompts, run a test for each, and write what GitHub shows; return the summary's lines."""
     strict = session.config.getoption("promptlab_strict")
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
     for one in decisions:
@@ -108,8 +108,8 @@ def _write(
 ) -> Path:
     """Write the comment and GitHub's annotations, and on GitHub the summary of the job.
 
-    Annotations are commands in the log of a job, which texts of models must not give: a step that runs no code
-    of the project checks them and prints them.
+    Annotations are commands in the log of a job, which texts of models must not give: a step that runs no
+    code of the project checks them and prints them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")

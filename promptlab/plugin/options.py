@@ -129,7 +129,7 @@ def check(config: pytest.Config) -> None:
 
 
 def asked(config: pytest.Config) -> list[str]:
-    """Return the files and folders that the command line names, relative to the project; none for all tests."""
+    """Return the files and folders that the command line names, relative to the project; none for all."""
     if config.args_source != pytest.Config.ArgsSource.ARGS:
         return []
     here, root = config.invocation_params.dir, config.rootpath.resolve()
