@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import subprocess
@@ -38,6 +39,36 @@ def plain_environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "COVERAGE_"))]:
             patch.delenv(name)
         yield
+
+
+LOADED = (
+    "anthropic",
+    "httpcore2",  # under the SDK's transport, at its first client
+    "jinja2",
+    "pandas",
+    "scipy.stats",
+    "sklearn.feature_extraction.text",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "vcr.stubs.httpx_stubs",
+    "promptlab.gate.judge",
+    "promptlab.plugin.decisions",
+    "promptlab.plugin.lab",
+    "promptlab.plugin.main",
+)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> None:
+    """Load what sessions within tests load: it is forgotten after each, and numpy cannot be loaded twice."""
+    for name in LOADED:
+        importlib.import_module(name)
+
+
+@pytest.fixture
+def pytester(loaded: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    """Return pytest's own, once everything is loaded."""
+    return pytester
 
 
 MAIN: dict[bytes, bytes] = {}  # what main's tests answered, by what main holds

@@ -3,16 +3,9 @@ from __future__ import annotations
 import re
 import textwrap
 
-# Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
 import anthropic
-import jinja2  # noqa: F401
-import sklearn.feature_extraction.text
-import sklearn.linear_model
-import sklearn.metrics  # noqa: F401
-import vcr  # noqa: F401
 
 import promptlab as pl
-import promptlab.plugin.lab
 
 from . import examples
 from .conftest import ROOT

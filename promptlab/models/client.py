@@ -56,6 +56,7 @@ class Client:
         if key != key.strip():  # the transport would refuse it in words about the connection
             raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: remove it")
         self._sdk = anthropic.AsyncAnthropic(api_key=self._api_key, max_retries=0, timeout=TIMEOUT)
+        self._servers: dict[str, anthropic.AsyncAnthropic] = {}
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -141,10 +142,12 @@ class Client:
         """Return the client for a model's server; all share one connection pool."""
         if model.base_url is None:
             return self._sdk
-        key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
-        if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
-            key = ANY_KEY
-        return self._sdk.with_options(base_url=model.base_url, api_key=key)
+        if model.base_url not in self._servers:
+            key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
+            if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
+                key = ANY_KEY
+            self._servers[model.base_url] = self._sdk.with_options(base_url=model.base_url, api_key=key)
+        return self._servers[model.base_url]
 
 
 def reachable(*models: Model) -> None:

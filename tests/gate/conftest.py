@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import anthropic  # noqa: F401 - a session within a test would load it again, and the next ones too
-import pandas  # noqa: F401
 import pytest
-import scipy.stats  # noqa: F401
-import sklearn.metrics  # noqa: F401
-import vcr  # noqa: F401
 
-import promptlab.gate.judge
-import promptlab.plugin.lab
-import promptlab.plugin.main  # noqa: F401
 from promptlab import cli
 
 from .project import Judged, Project

@@ -4,16 +4,9 @@ import re
 import shlex
 import shutil
 import socket
-import subprocess
-import sys
 from xml.etree import ElementTree
 
-# Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
-import anthropic  # noqa: F401
-import jinja2  # noqa: F401
 import pytest
-import sklearn.metrics  # noqa: F401
-import vcr  # noqa: F401
 
 from promptlab.cassettes import format as files
 from promptlab.cassettes.format import read_header
@@ -75,15 +68,22 @@ def project(pytester):
     return pytester
 
 
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    """Record a project once, for all tests: (folder, what pytest printed, number of calls)."""
-    folder = tmp_path_factory.mktemp("recording")
-    with serving(examples.answer) as server:
-        lay_out(folder, server.url)
-        command = [sys.executable, "-m", "pytest", "--live", "-v"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return folder, done.stdout, len(server.bodies)
+RECORDED = []  # once, for all tests
+
+
+@pytest.fixture
+def recording(pytester, tmp_path_factory, monkeypatch):
+    """Record a project: (folder, what pytest printed, number of calls)."""
+    if not RECORDED:
+        monkeypatch.setenv("GITHUB_ACTOR", "somebody")
+        with serving(examples.answer) as server:
+            lay_out(pytester.path, server.url)
+            pytester.syspathinsert()
+            done = pytester.runpytest("--live", "-v")
+        done.assert_outcomes(passed=3)
+        folder = shutil.copytree(pytester.path, tmp_path_factory.mktemp("recording") / "project")
+        RECORDED.append((folder, done.stdout.str(), len(server.bodies)))
+    return RECORDED[0]
 
 
 @pytest.fixture
@@ -446,7 +446,7 @@ def test_nothing_beyond_loopback_is_reached_while_lab_replays(recorded):
         )
         + "\n"
     )
-    result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
+    result = recorded.runpytest("-k", "test_three")
     result.stdout.fnmatch_lines(["*NetworkBlocked: test_topics.py::test_three tried to reach 192.0.2.1.*"])
 
 
@@ -457,7 +457,7 @@ def test_the_own_server_is_closed_while_lab_replays(recorded):
         task = recorded.path / "topics.py"
         reach = f'extract=lambda r: socket.create_connection(("127.0.0.1", {port})), brief="'
         task.write_text("import socket\n" + task.read_text().replace('brief="', reach))
-        result = recorded.runpytest_subprocess("-k", "test_three", "-W", "ignore")
+        result = recorded.runpytest("-k", "test_three")
         result.stdout.fnmatch_lines([f"*NetworkBlocked: * tried to reach 127.0.0.1:{port}.*"])
         assert [] == server.bodies
 
@@ -682,7 +682,7 @@ def test_the_header_of_a_recording_says_for_which_test_it_was_made(recording):
     assert "test_topics.py::test_three" == found["test"]
     assert ["data.csv"] == found["data"]
     assert "" == found["prompt"]
-    assert found["by"]
+    assert "somebody" == found["by"]
 
 
 def test_the_tasks_own_metric_is_in_the_junit_file(recorded):

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -98,23 +97,28 @@ def rough(monkeypatch):
     monkeypatch.setattr("promptlab.scoring.power.ROUNDS", (40, 80))
 
 
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    """Record a graded task once, with its server, and commit it."""
-    folder = tmp_path_factory.mktemp("recording")
+RECORDED = []  # once, for all tests
+
+
+@pytest.fixture
+def recording(pytester, tmp_path_factory):
+    """Record a graded task, with its server, and commit it."""
+    if RECORDED:
+        return RECORDED[0]
+    folder = pytester.path
+    pytester.syspathinsert()
     for name, text in {"data.csv": FIELDS, "fields.py": TASK, "test_fields.py": TESTS}.items():
         (folder / name).write_text(text)
     pl.save_prompt(pl.Prompt("Say it as JSON."), folder / "prompt")
     with serving(answer) as server:
         connect(folder, server.url)
-        subprocess.run(
-            [sys.executable, "-m", "pytest", "--live"], cwd=folder, check=True, capture_output=True
-        )
+        pytester.runpytest("--live").assert_outcomes(passed=3)
     (folder / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n")
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "main")
-    return folder
+    RECORDED.append(shutil.copytree(folder, tmp_path_factory.mktemp("recording") / "project"))
+    return RECORDED[0]
 
 
 @pytest.fixture

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import re
 
-# Loaded here, since pytester forgets what a nested session loads, and numpy cannot be loaded twice.
-import anthropic  # noqa: F401
-import jinja2  # noqa: F401
 import pandas
 import pytest
-import sklearn.feature_extraction.text
-import sklearn.linear_model
-import sklearn.metrics  # noqa: F401
-import vcr  # noqa: F401
 
 from promptlab.cli import main
 from promptlab.scaffold.files import READERS, fill
