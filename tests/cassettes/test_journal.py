@@ -81,13 +81,13 @@ def test_a_killed_run_makes_only_the_missing_calls(tmp_path):
 
 
 @pytest.mark.thorough
-def test_fifty_kills_lose_nothing(tmp_path):
+def test_two_dozen_kills_lose_nothing(tmp_path):
     hit = 0
-    for seed in range(100):
+    for seed in range(50):
         hit += killed_until_done(tmp_path / f"{seed}.jsonl", kills=5, seed=seed)
-        if hit >= 50:
+        if hit >= 24:
             break
-    assert 50 <= hit
+    assert 24 <= hit
 
 
 @pytest.mark.parametrize("again", [1, pytest.param(10, marks=pytest.mark.thorough)])
