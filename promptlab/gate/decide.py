@@ -49,6 +49,11 @@ class Failure(NamedTuple):
     title: str
     why: Line
 
+    @property
+    def withheld(self) -> "Failure":
+        """The same without the error's words, which may quote a text; of a miss, the command tells enough."""
+        return self._replace(why=Line("withheld; the terminal says why", self.why.command))
+
 
 def failure(title: str, error: Exception, root: Path) -> Failure:
     """Say why an evaluation could not be made, with the command that records what it lacks."""

@@ -1,4 +1,4 @@
-"""Which models are asked: the profiles in [tool.promptlab] of pyproject.toml; the README has an example.
+"""The settings in [tool.promptlab] of pyproject.toml: above all, which models are asked.
 
 The profile "claude" exists without being written, and can be overwritten.
 """
@@ -52,13 +52,21 @@ def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
     )
 
 
+def publishes_texts(pyproject: Path) -> bool:
+    """Whether comment, pages and JUnit may show examples and replies; DataError where the file is unclear."""
+    given = _settings(pyproject).get("publish_texts", True)
+    if not isinstance(given, bool):
+        raise DataError(f"{pyproject}: publish_texts is {shorten(given)}, expected true or false")
+    return given
+
+
 def _settings(pyproject: Path) -> Mapping[str, Any]:
     try:
         text = pyproject.read_text(encoding="utf-8") if pyproject.exists() else ""
         settings: Mapping[str, Any] = tomllib.loads(text).get("tool", {}).get("promptlab", {})
     except (OSError, ValueError) as error:
         raise DataError(f"{pyproject}: cannot be read: {error}") from error
-    _known(f"{pyproject}, [tool.promptlab]", settings, ("replay", "live", "profiles"))
+    _known(f"{pyproject}, [tool.promptlab]", settings, ("replay", "live", "profiles", "publish_texts"))
     return settings
 
 

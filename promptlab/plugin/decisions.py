@@ -1,9 +1,10 @@
 """The decisions on the prompts of a session: tests, warnings, GitHub's files and annotations."""
 
+import functools
 import itertools
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 
 from promptlab.gate.decide import Decision, decide, false_alarm
 from promptlab.gate.git import Commit
-from promptlab.gate.unjudged import Unjudged, unjudged
+from promptlab.gate.unjudged import unjudged
 from promptlab.models.prompts import files_of
 from promptlab.plugin import options
 from promptlab.plugin.main import Main
 from promptlab.plugin.results import Results
 from promptlab.report import markdown
+from promptlab.report.changes import changed_files
+from promptlab.report.withheld import withheld
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
 NOTHING = "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate"
@@ -53,15 +56,16 @@ class PromptTest(pytest.Item):
 
 def report(session: pytest.Session, results: Results, folder: Path, base: Commit, main: Main) -> list[str]:
     """Judge the prompts, run a test for each, and write what GitHub shows; return the summary's lines."""
-    strict = session.config.getoption("promptlab_strict")
+    config = session.config
+    strict, texts = config.getoption("promptlab_strict"), options.publishes_texts(config)
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
-    for one in decisions:
+    published = decisions if texts else tuple(withheld(one, _labels(one)) for one in decisions)
+    for one in published:
         if one.outcome != "no test":
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
             failure = one.explanation if one.outcome == "fails" else None
             warning = one.brief if one.outcome == "warns" else None
             _run(session, nodeid, failure, warning, *_properties(one))
-    config = session.config
     profile, retired = options.profile(config).name, config.getoption("promptlab_retired")
     asked = None if config.getoption("promptlab_main") else options.asked(config)
     known = main.answers.values()
@@ -71,7 +75,11 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     for lost in missed:
         _run(session, f"promptlab::recorded[{lost.recording}]", lost.why, None)
     notes = [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
-    comment = _write(results, decisions, missed, notes, folder)
+    failures = results.failures if texts else [one.withheld for one in results.failures]
+    document = functools.partial(
+        markdown.document, published, failures, [*results.ledger, *notes], missed, texts=texts
+    )
+    comment = _write(document, published, folder)
     lines = [*notes, *(one.why for one in missed)]
     lines += [f"{title}: not evaluated: {why}" for title, why in results.failures]
     if not decisions and not results.failures and not missed:
@@ -81,6 +89,11 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
     lines += [alarm] if (alarm := false_alarm(decisions)) else []
     return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"]
+
+
+def _labels(one: Decision) -> set[str]:
+    """Return the labels of the branch's task and of main's."""
+    return {*one.pair.whole.labels, *(one.pair.main.base.labels if one.pair.main else ())}
 
 
 def _run(
@@ -99,13 +112,7 @@ def _run(
     session.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
 
 
-def _write(
-    results: Results,
-    decisions: Sequence[Decision],
-    missed: Sequence[Unjudged],
-    notes: Sequence[str],
-    folder: Path,
-) -> Path:
+def _write(document: Callable[..., str], decisions: Sequence[Decision], folder: Path) -> Path:
     """Write the comment and GitHub's annotations, and on GitHub the summary of the job.
 
     Annotations are commands in the log of a job, which texts of models must not give: a step that runs no
@@ -113,14 +120,13 @@ def _write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
-    comment, notes = folder / "comment.md", [*results.ledger, *notes]
-    text = markdown.document(decisions, results.failures, notes, missed)
-    comment.write_text(text, encoding="utf-8", errors="replace")
+    comment = folder / "comment.md"
+    comment.write_text(document(), encoding="utf-8", errors="replace")
     commands = "".join(f"{line}\n" for one in decisions for line in _annotations(one))
     (folder / "annotations.txt").write_text(commands, encoding="utf-8", errors="replace")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
-            file.write(markdown.document(decisions, results.failures, notes, missed, STEP_LIMIT))
+            file.write(document(limit=STEP_LIMIT))
     return comment
 
 
@@ -144,14 +150,12 @@ def _annotations(one: Decision) -> Iterator[str]:
     kind = "error" if one.failed else {"better": "notice"}.get(one.verdict, "warning")
     text = _escaped(one.explanation)
     old, new = (files_of(side.asked_with) for side in (one.comparison.base, one.comparison.new))
-    for name in old | new:
-        before, after = old.get(name, ""), new.get(name, "")
-        if before != after:
-            file = _escaped(f"{one.pair.folder}/{name}", ":,")
-            title = _escaped(f"{one.pair.title}: {one.verdict}", ":,")
-            same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
-            line = 1 + sum(a == "\n" for a, _ in same)
-            yield f"::{kind} file={file},line={line},title={title}::{text}"
+    for name in changed_files(one.comparison.base.asked_with, one.comparison.new.asked_with):
+        file = _escaped(f"{one.pair.folder}/{name}", ":,")
+        title = _escaped(f"{one.pair.title}: {one.verdict}", ":,")
+        both = zip(old.get(name, ""), new.get(name, ""), strict=False)
+        line = 1 + sum(a == "\n" for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
+        yield f"::{kind} file={file},line={line},title={title}::{text}"
 
 
 def _escaped(text: str, more: str = "") -> str:

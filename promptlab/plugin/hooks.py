@@ -95,6 +95,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         anchor=pytestconfig.stash[ANCHOR],
         main=pytestconfig.stash[MAIN].answers if pytestconfig.stash[BASE] else {},
         answers=pytestconfig.getoption("promptlab_answers") is not None,
+        texts=options.publishes_texts(pytestconfig),
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
     pytestconfig.stash[LAB] = Lab(settings, pytestconfig.stash[RESULTS], Console(pytestconfig))
@@ -169,6 +170,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         answers.write(Path(written), config.stash[RESULTS].answers)
     if hasattr(config, "workeroutput"):
         config.workeroutput["promptlab"] = pickle.dumps(config.stash[RESULTS])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take texts out of the JUnit XML, where the project publishes none."""
+    path = getattr(config.option, "xmlpath", None)
+    if path and not hasattr(config, "workerinput") and not options.publishes_texts(config):
+        from promptlab.plugin import junit
+
+        junit.withhold(Path(path))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

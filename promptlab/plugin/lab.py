@@ -60,6 +60,7 @@ class Settings:
     anchor: Commit | None = None  # a release whose prompts are judged against too
     main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read, by title
     answers: bool = False  # whether to keep what each evaluation of a prompt folder read
+    texts: bool = True  # whether pages may show examples and replies
     shared: Path | None = None  # the folder that the session's processes share; None with one process
 
     @property
@@ -313,7 +314,7 @@ class Lab:
         source = terminal.provenance(files.read_header(job.path))
         page = self._settings.pages / f"{job.task}-{job.next_name}.html"
         split = "test" if isinstance(result, Run) else result.split
-        html.write(page, result, source, baselines(task, split))
+        html.write(page, result, source, baselines(task, split), texts=self._settings.texts)
         section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, f"report: {page}"])
         return Outcome(result, [section], looks)
 

@@ -165,6 +165,13 @@ def profile(config: pytest.Config) -> Profile:
     return profiles.read(config.rootpath / "pyproject.toml", live=live, name=name)
 
 
+def publishes_texts(config: pytest.Config) -> bool:
+    """Say whether comment, pages and JUnit may show examples and replies."""
+    from promptlab.models import profiles
+
+    return profiles.publishes_texts(config.rootpath / "pyproject.toml")
+
+
 def live_profile(config: pytest.Config) -> str:
     """Return the name of the profile that --live takes where no option names another."""
     from promptlab.models import profiles

@@ -22,13 +22,17 @@ def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
             yield "added", "".join(b[k:m])
 
 
+def changed_files(old: Prompt, new: Prompt) -> list[str]:
+    """Return the names of the files that differ between two prompts."""
+    before, after = files_of(old), files_of(new)
+    return [name for name in before | after if before.get(name) != after.get(name)]
+
+
 def in_words(old: Prompt, new: Prompt) -> Iterator[str]:
     """Yield a line for each file of a prompt that changed: words that came and went, or demonstrations."""
     before, after = files_of(old), files_of(new)
-    for name in dict.fromkeys((*before, *after)):
+    for name in changed_files(old, new):
         texts = before.get(name, ""), after.get(name, "")
-        if texts[0] == texts[1]:
-            continue
         if name == "demonstrations.jsonl":
             yield f"{name}: {_demonstrations(old, new)}"
             continue

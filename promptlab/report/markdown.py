@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
 from promptlab.gate.unjudged import Unjudged
-from promptlab.models.prompts import files_of
 from promptlab.records import shown
-from promptlab.report.changes import diff
+from promptlab.report.changes import changed_files, diff
 from promptlab.report.terminal import provenance
+from promptlab.report.withheld import shown_files
 from promptlab.scoring.comparison import Flip
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
@@ -48,11 +48,13 @@ def document(
     ledger: Sequence[str] = (),
     missed: Sequence[Unjudged] = (),
     limit: int = LIMIT,
+    *,
+    texts: bool = True,
 ) -> str:
     """Return the whole text, `limit` bytes of UTF-8 at most: verdicts first, the longest parts last.
 
     `failures` are the evaluations that could not be made, `ledger` says how often test splits were looked at,
-    and `missed` are the recordings that no test judged.
+    and `missed` are the recordings that no test judged. Without `texts`, demonstrations are not shown.
     """
     titles = [
         f"❌ {literal(title)}: **not evaluated**: {_with_command(Line(why.text[:WHY], why.command[:WHY]))}"
@@ -66,7 +68,7 @@ def document(
     notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else ledger
     foot = "\n".join(["", *(f"- {literal(line)}" for line in notes)])
     each = (limit - _size(head) - _size(foot)) // max(1, len(decisions))
-    sections = [_section(one, each) for one in decisions] if each > SHORTEST else []
+    sections = [_section(one, each, texts) for one in decisions] if each > SHORTEST else []
     return masked("\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n")
 
 
@@ -122,7 +124,7 @@ def _sign(decision: Decision) -> str:
     return "❌" if decision.failed else SIGNS[decision.verdict]
 
 
-def _section(one: Decision, room: int) -> str:
+def _section(one: Decision, room: int, texts: bool) -> str:
     """Return the section on one prompt: figures, then the prompt, then as many flips as fit."""
     title = f"### {_sign(one)} {literal(one.pair.title)}: {one.verdict}"
     lines = (f"- {_with_command(line)}" for line in one.lines)
@@ -131,7 +133,7 @@ def _section(one: Decision, room: int) -> str:
         return ""  # the list at the top has its verdict
     base, new = (literal(provenance(header)) for header in one.pair.provenance)
     answered = f"\n<sub>base: {base}; new: {new}</sub>\n"
-    for block in (_words(one), _flips(one, room - _size(text) - PART - 500), answered):
+    for block in (_words(one, texts), _flips(one, room - _size(text) - PART - 500), answered):
         if _size(text) + _size(block) < room:
             text += block
     return text
@@ -185,12 +187,13 @@ def _rows(sides: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
         yield f"F1 of {label}", *(interval.around(f1) for interval, f1 in f1s)
 
 
-def _words(one: Decision) -> str:
+def _words(one: Decision, texts: bool) -> str:
     """Return the prompt's difference word by word, folded open; nothing where it is the same."""
     if one.comparison is None or one.comparison.base.prompt == one.comparison.new.prompt:
         return ""
-    old, new = (files_of(side.asked_with) for side in (one.comparison.base, one.comparison.new))
-    changed = [name for name in old | new if old.get(name) != new.get(name)]
+    sides = [side.asked_with for side in (one.comparison.base, one.comparison.new)]
+    changed = changed_files(*sides)
+    old, new = (shown_files(side, texts=texts) for side in sides)
     text = "\n".join(f"<b>{name}</b>\n{_marked(old.get(name, ''), new.get(name, ''))}" for name in changed)
     if _size(text) > PART:
         return f"\nThe prompt differs in {', '.join(changed)}; the diff is too long to show here.\n"

@@ -5,6 +5,7 @@ The recordings are those of benchmarks/pull_requests; a small model answered the
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -77,6 +78,41 @@ def test_what_is_not_shown_to_be_no_worse_fails_where_the_user_is_strict(project
     assert "inconclusive: do not merge it as an improvement; 154 test examples cannot tell" in done.shown
 
 
+def test_a_project_may_publish_ids_only(project):
+    texts = {row["text"] for row in project.rows}
+    project.edit("pyproject.toml", "[tool.promptlab]\n", "[tool.promptlab]\npublish_texts = false\n")
+    project.git("commit", "--quiet", "-am", "ids only")
+    project.propose("worse")
+    (example,) = [row for row in project.rows if row["split"] == "train" and not row["canonical"]][:1]
+    shown = {"text": example["text"], "reply": "<label>sincere</label>"}
+    project.write("prompt/demonstrations.jsonl", json.dumps(shown) + "\n")
+    recording, prompt = files.read(project.folder / CASSETTE), prompts.load_prompt(project.folder / "prompt")
+    turns = prompts.build(prompt, "", Model("m")).messages[:2]
+    for call in recording.calls.values():
+        call["request"]["body"]["messages"][:0] = [{"role": role, "content": text} for role, text in turns]
+    files.write(project.folder / CASSETTE, recording)
+    rows = project.rows
+    for row in [row for row in rows if row["split"] == "test"][:3]:
+        row["label"] = {"sincere": "insincere", "insincere": "sincere"}[row["label"]]
+    project.rows = rows
+    project.edit("test_prompt.py", "result.macro_f1 >= 0.1", "not result.mistakes")
+    project.commit("proposed")
+    done = project.judged("--junitxml=junit.xml")
+    assert "broken: do not merge" in done.comment
+    assert "1 demonstrations, withheld" in done.comment
+    assert "not result.mistakes" in done.shown
+    published = [project.folder / "junit.xml", *(project.folder / ".promptlab").iterdir()]
+    assert {"comment.md", "insincere-evaluate-test.html", "annotations.txt"} <= {
+        one.name for one in published
+    }
+    for path in published:
+        text = html.unescape(path.read_text(encoding="utf-8"))
+        assert [] == [one for one in texts if one[:25] in text], path.name
+    junit = (project.folder / "junit.xml").read_text(encoding="utf-8")
+    assert "withheld, since publish_texts is false" in junit
+    assert "broken: do not merge" in junit
+
+
 def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
     project.edit("data.csv", TYPO, FIXED)
     project.take("fixed")
@@ -96,7 +132,7 @@ def test_a_threshold_that_was_changed_is_named_and_makes_no_test(project):
     project.commit("threshold")
     done = project.judged()
     assert 0 == done.code, done.shown
-    assert "threshold: assert result.macro_f1 >= 0.1 -> assert result.macro_f1 >= 0.05" in done.shown
+    assert "also changed: code that uses promptlab: test_prompt.py" in done.shown
     assert "## promptlab: 1 unchanged" in done.comment
 
 
@@ -287,8 +323,8 @@ def test_a_changed_extractor_is_named_and_reads_both_sides(project):
     project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')
     project.commit("extractor")
     done = project.judged()
-    said = "extractor: pl.tagged('label') -> pl.choice(('sincere', 'insincere')) in test_prompt.py"
-    assert f"also changed: {said}" in done.shown
+    said = "also changed: code that uses promptlab: test_prompt.py"
+    assert said in done.shown
     base = re.search(r"macro F1 (\d\.\d+) -> ", done.shown)[1]
     project.git("checkout", "--quiet", "main")
     project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')

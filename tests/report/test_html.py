@@ -104,6 +104,30 @@ def test_a_page_shows_every_prompt_reply_and_verdict(run):
         assert claim.why in text
 
 
+def test_a_page_without_texts_shows_ids_only(run):
+    text = html.unescape(page.render(run, "recorded", texts=False))
+    example, label = run.test.rows[0].example, "(withheld"
+    assert f'<td>{example.id}</td><td class="text">{label}' in text
+    assert run.best.system in text
+    for result in run.evaluations:
+        for row in result.rows:
+            assert row.example.text not in text
+            assert f'<td class="text">{row.reply.text}' not in text
+    for claim in run.history[0].critique.claims:
+        assert claim.why not in text
+
+
+def test_of_a_graded_task_labels_and_answers_are_withheld_too():
+    rows = [
+        Prediction(replace(e, label={"name": "Ms Smith"}), Reply("r", "end_turn", (), "m", 1, 1), {"name": "Ms Jones"})
+        for e in task().examples[:6]
+    ]  # fmt: skip
+    graded = replace(task(), labels=(), metric="score", score=lambda example, answer: 0.0)
+    shown = page.render(evaluation_of(graded, "test", Prompt("x"), rows), "recorded", texts=False)
+    assert "Smith" not in shown
+    assert "Jones" not in shown
+
+
 def test_the_same_run_gives_the_same_page(run):
     assert page.render(run, "recorded") == page.render(run, "recorded")
 
