@@ -4,7 +4,7 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,9 @@ from promptlab.records import Example, Model, Prediction, Prompt
 from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of, predict
 
 T = TypeVar("T")
+
+#: A recording's repeats of the base's requests from this number on were asked for again beside a new prompt.
+FRESH = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Pair:
     provenance: tuple[Mapping[str, object], Mapping[str, object]]  # who answered: base, working tree
     leaks: tuple[str, ...] = ()  # ids of judged examples that the new prompt quotes, and the base's does not
     looks: int = 1  # recordings that were judged on this test split, this one included, the base's not
+    again: bool = False  # the base's answers are those that it gave when asked again beside the new prompt
     main: ByMain | None = None  # the same by main's labels and reading; None where they are no others
     anchor: bool = False  # the base is a fixed release
 
@@ -96,24 +100,27 @@ def pair(
     base, mine = _read(place, commit, examples), files.read(place.cassette)
     prompt, classifier = base.prompt, base.classifier
     same = prompt == result.prompt and served(classifier) == served(result.classifier)
-    rows = recorded(task, prompt, classifier, examples, base.calls) if prompt else {}
-    if prompt and not same:
-        rest = [one for one in examples if one.id not in rows]
-        rows |= recorded(task, prompt, classifier, rest, mine.calls)
+    rows = _rows(task, base, mine, examples, same=same)
+    other = (
+        by_main(main, task, prompt, classifier, _in_order(rows, asked), result) if main and prompt else None
+    )
+    fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
+    again = fresh.keys() == asked.keys()
+    rows = fresh if again else rows
     both = [row for row in result.rows if row.example.id in rows]
-    repeats = min(map(len, rows.values()), default=0)  # of each example as many answers
-    sides = [row for name in asked if name in rows for row in rows[name][:repeats]]
     canonical = recorded(task, prompt, classifier, task.canonical, base.calls) if prompt else {}
-    whole = tuple(row for some in canonical.values() for row in some)
-    scored = functools.partial(evaluation_of, task, result.split)
-    other = by_main(main, task, prompt, classifier, sides, result) if main and prompt else None
+    old = new = None
+    if prompt and both:
+        whole = tuple(row for some in canonical.values() for row in some)
+        old = evaluation_of(task, result.split, prompt, _in_order(rows, asked), classifier)
+        old = replace(old, canonical_rows=whole)
+        new = evaluation_of(task, result.split, result.prompt, both, result.classifier)
+        new = replace(new, canonical_rows=result.canonical_rows)
     return Pair(
         title=title,
         place=place,
-        base=replace(scored(prompt, sides, classifier), canonical_rows=whole) if prompt and both else None,
-        new=replace(scored(result.prompt, both, result.classifier), canonical_rows=result.canonical_rows)
-        if both
-        else None,
+        base=old,
+        new=new,
         whole=result,
         alone=tuple(one.id for one in examples if prompt and one.id not in rows),
         same=same,
@@ -129,17 +136,38 @@ def pair(
         against=str(commit),
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
-        looks=_looks(place, task, result),
+        looks=_looks(place, commit, task, result, old if again else None),
         main=other if other and other.differs else None,
+        again=again,
         anchor=anchor,
     )
 
 
-def _looks(place: Place, task: Task, result: Evaluation) -> int:
-    """Count the recordings on a test split, this one included, and the base's not."""
+def _rows(
+    task: Task, base: _Base, mine: Recording, examples: Sequence[Example], *, same: bool
+) -> dict[str, tuple[Prediction, ...]]:
+    """Return the base's answers by example: from its commit, else from the working tree's recording."""
+    if base.prompt is None:
+        return {}
+    rows = recorded(task, base.prompt, base.classifier, examples, base.calls)
+    rest = [] if same else [one for one in examples if one.id not in rows]
+    return rows | recorded(task, base.prompt, base.classifier, rest, mine.calls)
+
+
+def _in_order(rows: Mapping[str, Sequence[Prediction]], names: Iterable[str]) -> list[Prediction]:
+    """Return answers in the order of their examples, of each as many."""
+    repeats = min(map(len, rows.values()), default=0)
+    return [row for name in names if name in rows for row in rows[name][:repeats]]
+
+
+def _looks(place: Place, commit: Commit, task: Task, result: Evaluation, again: Evaluation | None) -> int:
+    """Count the recordings on a test split, this one included; of the base's, its own and one more not."""
     if result.split != "test":
         return 1
-    return max(1, ledger.count(place.root / "cassettes" / "ledger.csv", task, [result])[-1] - 1)
+    path = place.root / "cassettes" / "ledger.csv"
+    judged = [result, again] if again else [result]
+    count = ledger.count((path, commit.extract(path)), task, judged)[-1]
+    return max(1, count - len(judged))
 
 
 def _leaks(old: Prompt | None, result: Evaluation, main: ByMain | None) -> Iterator[str]:
@@ -167,13 +195,21 @@ def unrecorded(
 
 
 def recorded(
-    task: Task, prompt: Prompt, model: Model, examples: Sequence[Example], calls: Mapping[str, Entry]
+    task: Task,
+    prompt: Prompt,
+    model: Model,
+    examples: Sequence[Example],
+    calls: Mapping[str, Entry],
+    first: int = 0,
 ) -> dict[str, tuple[Prediction, ...]]:
-    """Read all recorded answers about examples, by the example's id; what is not recorded is left out."""
+    """Read all recorded answers about examples, by the example's id; what is not recorded is left out.
+
+    `first` is the number of the first repeat to read.
+    """
     found: dict[str, tuple[Prediction, ...]] = {}
     for example in examples:
         for repeat in itertools.count():
-            entry = calls.get(files.message_key(prompts.build(prompt, example.text, model, repeat)))
+            entry = calls.get(files.message_key(prompts.build(prompt, example.text, model, first + repeat)))
             if entry is None:
                 break
             reply = reply_in(entry["response"]["body"])

@@ -157,6 +157,8 @@ def _lines(decision: Decision) -> Iterator[Line]:
         where = f"{count} of {pair.whole.examples} examples are not recorded on both sides: {shown}"
         yield Line(f"  not compared: {where}")
     yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
+    if pair.again:
+        yield Line("  the base was asked again beside it, so a lucky recording of it counts no more")
     yield from (Line(f"  also changed: {what}") for what in pair.changes)
     yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 

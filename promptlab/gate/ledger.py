@@ -51,13 +51,14 @@ def parse(text: str) -> set[Look]:
     return {Look(*one) for one in fields if len(one) in FIELDS and one[:2] != ["task", "examples"]}
 
 
-def count(path: Path, task: Task, judged: Iterable[Evaluation]) -> tuple[int, int, int]:
-    """Count what was judged on a test split, this included.
+def count(paths: Iterable[Path], task: Task, judged: Iterable[Evaluation]) -> tuple[int, int, int]:
+    """Count what was judged on a test split, by several ledgers, this included.
 
     Returns:
         The prompts ever, those on the present examples, and the recordings of these.
     """
-    mine = [one for one in read(path) | {_look(task, one) for one in judged} if one.task == task.name]
+    known = set().union(*map(read, paths), (_look(task, one) for one in judged))
+    mine = [one for one in known if one.task == task.name]
     now = [one for one in mine if one.examples == task.test_hash]
     recorded = {one[2:] for one in now if one.recording}
     alone = {one.prompt for one in now} - {prompt for prompt, _ in recorded}
@@ -66,7 +67,7 @@ def count(path: Path, task: Task, judged: Iterable[Evaluation]) -> tuple[int, in
 
 def describe(path: Path, task: Task, judged: Iterable[Evaluation]) -> str:
     """Say how often the test split has been looked at."""
-    ever, now, recordings = count(path, task, judged)
+    ever, now, recordings = count([path], task, judged)
     of = f", {now} of them on the current examples" if now != ever else ""
     times = f", in {recordings} recordings" if recordings != now else ""
     return f"distinct prompts judged on the test split of {task.name} so far: {ever}{of}{times}"

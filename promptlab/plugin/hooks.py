@@ -92,6 +92,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         mode=options.mode(pytestconfig),
         pages=pytestconfig.rootpath / pytestconfig.getoption("promptlab_report"),
         base=pytestconfig.stash[BASE],
+        fresh_base=pytestconfig.getoption("promptlab_fresh_base"),
         anchor=pytestconfig.stash[ANCHOR],
         main=pytestconfig.stash[MAIN].answers if pytestconfig.stash[BASE] else {},
         answers=pytestconfig.getoption("promptlab_answers") is not None,

@@ -57,6 +57,7 @@ class Settings:
     mode: recorder.Mode
     pages: Path  # the folder for the HTML reports
     base: Commit | None = None  # whose prompts are judged against
+    fresh_base: bool = False  # whether the base's prompt is asked again beside a new one
     anchor: Commit | None = None  # a release whose prompts are judged against too
     main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read, by title
     answers: bool = False  # whether to keep what each evaluation of a prompt folder read
@@ -260,13 +261,9 @@ class Lab:
         """Ask about a split and the canonical examples; while recording, also what the base lacks."""
         (model,) = job.models
         settings = settings | {"api_key": self._key, "repeats": repeats}
-        old, old_model, rest = None, model, tuple[Example, ...]()
-        if self._settings.base and job.place and self._settings.makes_calls:
-            old, old_model, rest = base.unrecorded(task, job.place, self._settings.base, split)
-        old_model = replace(old_model, base_url=model.base_url)
         asked = _requests(prompt, task.split(split), model, repeats)
         marked = _requests(prompt, task.canonical, model, loop.CANONICAL)
-        others = _requests(old, rest, old_model, repeats) if old else []
+        others = self._of_base(job, task, prompt, split, repeats)
         with self._recording(job, task) as cassette:
             often = self._settings.makes_calls or not cassette.missing(marked)
             settings.setdefault("canonical", loop.CANONICAL if often else 1)
@@ -276,6 +273,19 @@ class Lab:
                 synchronous(self._ask)(others)
         return self._evaluated(job, task, result)
 
+    def _of_base(self, job: _Job, task: Task, prompt: Prompt, split: str, repeats: int) -> list[Request]:
+        """Return the requests with the base's prompt to be made beside: what it lacks, or all once more."""
+        settings, (model,) = self._settings, job.models
+        if not (settings.base and job.place and settings.makes_calls):
+            return []
+        old, who, rest = base.unrecorded(task, job.place, settings.base, split)
+        if old is None:
+            return []
+        who = replace(who, base_url=model.base_url)
+        if settings.fresh_base and (old != prompt or who != model):
+            return _requests(old, task.split(split), who, repeats, base.FRESH)
+        return _requests(old, rest, who, repeats)
+
     async def _ask(self, requests: list[Request]) -> None:
         async with Client(api_key=self._key) as client:
             await client.ask_all((one, "the base's prompt") for one in requests)
@@ -284,9 +294,10 @@ class Lab:
         notice = task.notice(result.split)
         lines = list(terminal.evaluation(result, baselines(task, result.split)))
         lines += [f"note: {notice}"] if notice else []
-        judged = [result] if result.split == "test" else []
-        outcome = self._outcome(job, task, result, judged, lines)
-        return outcome._replace(pairs=self._pairs(job, task, result))
+        pairs = self._pairs(job, task, result)
+        again = [pair.base for pair in pairs if pair.base and pair.again]
+        judged = [result, *again] if result.split == "test" else []
+        return self._outcome(job, task, result, judged, lines)._replace(pairs=pairs)
 
     def _pairs(self, job: _Job, task: Task, result: Evaluation) -> tuple[Pair, ...]:
         """Return what is to be judged against the base, and a release, that was not found already."""
@@ -491,8 +502,11 @@ class Lab:
         return recorded
 
 
-def _requests(prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int) -> list[Request]:
-    return [prompts.build(prompt, one.text, model, repeat) for one in examples for repeat in range(repeats)]
+def _requests(
+    prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int, first: int = 0
+) -> list[Request]:
+    numbers = range(first, first + repeats)
+    return [prompts.build(prompt, one.text, model, number) for one in examples for number in numbers]
 
 
 def current_test() -> str:

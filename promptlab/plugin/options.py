@@ -44,6 +44,11 @@ OTHERS: dict[str, dict[str, Any]] = {
         "help": "With --promptlab-base, judge against a fixed release too, such as a tag; "
         "worse than it fails.",
     },
+    "fresh-base": {
+        "action": "store_true",
+        "help": "With --promptlab-base and --live-changed, ask the base's prompt again too, since its "
+        "recording may have been a lucky one.",
+    },
     "strict": {
         "action": "store_true",
         "help": "With --promptlab-base, fail unless each prompt is shown to be no worse.",
@@ -69,6 +74,16 @@ OTHERS: dict[str, dict[str, Any]] = {
         "help": "Delete the recorded calls that no test in this session uses.",
     },
 }
+
+
+#: Options that say something of the base, and their defaults.
+OF_BASE: tuple[tuple[str, object], ...] = (
+    ("strict", False),
+    ("fresh-base", False),
+    ("anchor", None),
+    ("main", None),
+    ("retired", []),
+)
 
 
 def add(parser: pytest.Parser) -> None:
@@ -111,10 +126,14 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
         raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
-    for option, value in (("strict", False), ("anchor", None), ("main", None), ("retired", [])):
+    for option, value in OF_BASE:
         given_alone = config.getoption(dest(option)) != value and config.getoption("promptlab_base") is None
         if given_alone:
             raise pytest.UsageError(f"--promptlab-{option} needs --promptlab-base=COMMIT to judge against")
+    if config.getoption("promptlab_fresh_base") and mode(config) == "replay":
+        raise pytest.UsageError(
+            "--promptlab-fresh-base asks the base again: it needs --live-changed, or --live"
+        )
     typed = [str(one) for one in config.invocation_params.args]
     for path in config.getoption("promptlab_retired"):
         # A branch can change its configuration, and so what no test judges.

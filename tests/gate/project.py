@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,8 @@ import promptlab as pl
 from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
 from promptlab.gate import ledger
+from promptlab.models import prompts
+from promptlab.models.messages_api import body_of, model_with, settings_in
 
 from ..conftest import ROOT
 
@@ -118,6 +121,19 @@ class Project:
             (block,) = call["response"]["body"]["content"]
             block["text"] = change(text, block["text"])
         files.write(self.folder / name, recording)
+
+    def ask(self, prompt: str, texts: Sequence[str], reply: str) -> None:
+        """Record a prompt of the benchmark on more texts, all with one reply, which is synthetic."""
+        recording = files.read(self.folder / CASSETTE)
+        entry = next(iter(recording.calls.values()))
+        parts = prompts.load_prompt(PROMPTS / prompt)
+        for text in texts:
+            call = copy.deepcopy(entry)
+            body = body_of(prompts.build(parts, text, model_with(settings_in(entry["request"]["body"]))))
+            call["request"]["body"] = body
+            call["response"]["body"]["content"][0]["text"] = reply
+            recording.calls[files.request_key("POST", "/v1/messages", body)] = call
+        files.write(self.folder / CASSETTE, recording)
 
     def looked(self, *recordings: str) -> None:
         """Enter recordings of other prompts into the ledger, as judged on the present test split."""

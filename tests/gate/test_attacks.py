@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import pytest
 
 from promptlab.cassettes import format as files
 
+from ..server import serving
 from .project import CASSETTE
 
 TITLE = "test_prompt.py::prompt[insincere: evaluate-test]"
@@ -332,6 +334,106 @@ def test_the_luckiest_of_many_recordings_is_not_called_better(project, session):
         "alone it would count as better; of 2000 recordings on these examples, one may look so" in done.shown
     )
     assert '2000 recordings were judged on this test split, so that "better" has to hold' in done.shown
+
+
+def test_after_a_lucky_base_an_equal_prompt_is_not_worse_when_both_are_asked_again(project):
+    """Main was recorded when all went well; the model, which is synthetic here, is right about two of three."""
+    right = {row["text"]: row["label"] for row in project.rows}
+    canonical = {row["text"] for row in project.rows if row["canonical"]}
+
+    def label(text):
+        return next(f"<label>{right[one]}</label>" for one in right if one in text)
+
+    def answer(body):
+        text = body["messages"][-1]["content"]
+        lucky = any(one in text for one in canonical) or zlib.crc32(json.dumps(body).encode()) % 3
+        return label(text) if lucky else "I cannot say."
+
+    project.answer(lambda text, _: label(text))
+    project.git("commit", "--quiet", "-am", "lucky")
+    project.propose("reworded", "main")
+    project.commit("proposed")
+    with serving(answer) as server:
+        project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
+        project.judged("--live-changed")
+        assert 1 == project.judged().code
+        assert "worse: do not merge" in project.judged().shown
+        asked = len(server.bodies)
+        project.judged("--live-changed", "--promptlab-fresh-base")
+        assert asked + 154 == len(server.bodies)
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert "the base was asked again beside it" in done.shown
+    assert "inconclusive: " in done.shown
+    ledger = (project.folder / "cassettes/ledger.csv").read_text().splitlines()
+    assert 1 + 2 == len(ledger), "the base's new recording is a look too"
+    needs = "--promptlab-fresh-base asks the base again: it needs --live-changed, or --live"
+    assert needs in project.judged("--promptlab-fresh-base").shown
+
+
+def test_easy_examples_that_are_added_do_not_outvote_what_was_broken(project, judge):
+    """Main knows none of them, so that they count for nothing by its labels."""
+    rows, canonical = project.rows, {row["text"] for row in project.rows if row["canonical"]}
+    right = {row["text"]: row["label"] for row in rows}
+    project.answer(lambda text, _: next(f"<label>{right[one]}</label>" for one in right if one in text))
+    project.git("commit", "--quiet", "-am", "a good prompt")
+    project.propose("reworded")
+    broken = [row["text"] for row in rows if row["split"] == "test" and row["text"] not in canonical][:12]
+    project.answer(
+        lambda text, _: (
+            next(f"<label>{right[one]}</label>" for one in right if one in text)
+            if not any(one in text for one in broken)
+            else "none"
+        )
+    )
+    easy = [
+        rows[0] | {"id": f"e{n}", "text": f"Easy one {n}?", "canonical": "", "split": "test"}
+        for n in range(600)
+    ]
+    project.rows = [*rows, *easy]
+    for prompt in ("reworded", "main"):
+        project.ask(prompt, [row["text"] for row in easy], f"<label>{rows[0]['label']}</label>")
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    assert "by main's labels and reading: worse: do not merge" in done.shown
+    assert "new, or in another group: 600 examples" in done.shown
+
+
+def test_looks_that_a_branch_takes_out_of_the_ledger_still_count(project, judge):
+    project.looked(*(f"{n:08x}" for n in range(2_000)))
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "looks")
+    project.propose("better")
+    project.looked("00000000")
+    done = judge()
+    assert "of 2000 recordings on these examples, one may look so by chance" in done.shown
+
+
+@pytest.mark.thorough
+def test_looks_that_a_branch_enters_count_by_the_command(project, gate):
+    project.propose("better")
+    project.looked(*(f"{n:08x}" for n in range(2_000)))
+    assert "of 2000 recordings on these examples, one may look so by chance" in gate().shown
+
+
+@pytest.mark.parametrize("change", ["test_prompt.py", "data.csv", "prompt", "nothing"])
+def test_an_honest_better_prompt_passes_with_strict(project, judge, change):
+    """Whatever else its branch does that is no trick."""
+    project.propose("better")
+    if change == "test_prompt.py":
+        project.edit("test_prompt.py", "< 700", "< 650")
+    if change == "data.csv":
+        row = project.rows[0]
+        project.rows = [
+            *project.rows,
+            row | {"id": "new", "text": "Why not?", "canonical": "", "split": "train"},
+        ]
+    if change == "prompt":
+        (project.folder / "prompt").rename(project.folder / "moved")
+        project.edit("test_prompt.py", '"prompt"', '"moved"')
+    done = judge("--strict")
+    assert 0 == done.code, done.shown
+    assert "better: OK to merge" in done.shown
 
 
 def test_a_session_about_other_tests_does_not_miss_the_prompt(project):

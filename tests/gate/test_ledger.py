@@ -32,7 +32,7 @@ def test_distinct_prompts_are_counted_once_in_whatever_order(sessions):
             for prompts in order:
                 ledger.enter(path, task(), map(judged, prompts))
         distinct = len({prompt for prompts in sessions for prompt in prompts})
-        assert (distinct, distinct, distinct) == ledger.count(paths[0], task(), [])
+        assert (distinct, distinct, distinct) == ledger.count(paths[:1], task(), [])
         texts = [path.read_bytes() if path.exists() else b"" for path in paths]
         assert texts[0] == texts[1]
 
@@ -41,9 +41,9 @@ def test_other_examples_are_another_test_set_of_the_same_task(tmp_path):
     path, old, new = tmp_path / "ledger.csv", task(80), task(120)
     ledger.enter(path, old, [judged("a"), judged("b")])
     ledger.enter(path, new, [judged("b")])
-    assert (2, 1, 1) == ledger.count(path, new, [])
+    assert (2, 1, 1) == ledger.count([path], new, [])
     assert "so far: 3, 2 of them on the current examples" in ledger.describe(path, new, [judged("c")])
-    assert (0, 0, 0) == ledger.count(path, replace(old, name="other"), [])
+    assert (0, 0, 0) == ledger.count([path], replace(old, name="other"), [])
 
 
 def test_train_examples_are_no_part_of_the_test_set(tmp_path):
@@ -72,8 +72,8 @@ def test_lines_that_git_joined_are_read_and_sorted_again(tmp_path):
 def test_recordings_of_one_prompt_are_counted_and_old_lines_are_one(tmp_path):
     path = tmp_path / "ledger.csv"
     path.write_text(f"task,examples,prompt\ntopics,{task().test_hash},{Prompt('a').id}\n")
-    assert (1, 1, 1) == ledger.count(path, task(), [])
-    assert (1, 1, 1) == ledger.count(path, task(), [judged("a")])
+    assert (1, 1, 1) == ledger.count([path], task(), [])
+    assert (1, 1, 1) == ledger.count([path], task(), [judged("a")])
     ledger.enter(path, task(), [judged("a"), judged("a", "b"), judged("c")])
-    assert (2, 2, 3) == ledger.count(path, task(), [judged("a", "b")])
+    assert (2, 2, 3) == ledger.count([path], task(), [judged("a", "b")])
     assert "so far: 2, in 3 recordings" in ledger.describe(path, task(), [])

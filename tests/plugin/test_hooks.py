@@ -720,6 +720,10 @@ promptlab: prompts of text classifiers:
   --promptlab-anchor=COMMIT
                         With --promptlab-base, judge against a fixed release
                         too, such as a tag; worse than it fails.
+  --promptlab-fresh-base
+                        With --promptlab-base and --live-changed, ask the base's
+                        prompt again too, since its recording may have been a
+                        lucky one.
   --promptlab-strict    With --promptlab-base, fail unless each prompt is shown
                         to be no worse.
   --promptlab-main=FILE

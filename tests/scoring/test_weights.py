@@ -274,6 +274,23 @@ def test_few_runs_of_merges_pass_that_each_lose_a_little():
     assert max(float(row["all pass against it and a release"]) for row in rows) <= 0.1
 
 
+def test_after_a_lucky_base_an_equal_prompt_is_seldom_worse_when_both_are_asked_again():
+    with TABLE.with_name("lucky.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert ["100", "160", "400"] == [row["n"] for row in rows]
+    assert min(float(row["worse than the best of twenty recordings"]) for row in rows) > 0.25
+    assert max(float(row["worse than the base asked again"]) for row in rows) <= 0.1
+
+
+@pytest.mark.thorough
+def test_the_table_of_lucky_bases_is_what_its_simulation_prints(capsys, monkeypatch):
+    from benchmarks.power import lucky
+
+    monkeypatch.setattr(lucky, "SIZES", (100,))
+    lucky.main()
+    assert TABLE.with_name("lucky.csv").read_text().splitlines()[:2] == capsys.readouterr().out.splitlines()
+
+
 SAMPLE = (
     ("two labels, balanced", 100, 2),
     ("5% and 95%, a strong base", 160, 2),
