@@ -75,9 +75,13 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     for lost in missed:
         _run(session, f"promptlab::recorded[{lost.recording}]", lost.why, None)
     notes = [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
+    migrations = results.migrations
+    if not texts:
+        migrations = [withheld(one, one.comparison.new.labels) for one in migrations]
     failures = results.failures if texts else [one.withheld for one in results.failures]
+    ledger = [*results.ledger, *notes]
     document = functools.partial(
-        markdown.document, published, failures, [*results.ledger, *notes], missed, texts=texts
+        markdown.document, published, failures, ledger, missed, migrations=migrations, texts=texts
     )
     comment = _write(document, published, folder)
     lines = [*notes, *(one.why for one in missed)]

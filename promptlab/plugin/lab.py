@@ -6,6 +6,7 @@ and scored afterwards, so that one recording serves tasks with different extract
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from promptlab.gate import answers, base, decide, git, ledger
 from promptlab.gate.answers import Answers
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
+from promptlab.gate.migration import Migration, migration
 from promptlab.models import prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import url_of
@@ -225,6 +227,48 @@ class Lab:
         raise PromptlabError(
             f"{result!r} was not returned by lab.evaluate for a prompt folder, so it has no base"
         )
+
+    def migrate(
+        self,
+        task: Task,
+        prompt: Prompt | str | Path,
+        *,
+        to: Model | str,
+        split: str = "test",
+        margin: float = MARGIN,
+        **settings: Any,
+    ) -> Migration:
+        """Compare the profile's classifier with another model on the same prompt and examples.
+
+        The present model's answers are those of `evaluate`; the other's have a recording of their own, named
+        after it. With `--promptlab-base`, the comment has a section on it.
+
+        Args:
+            task: the classification task, with its examples.
+            prompt: the prompt, or the folder that holds it.
+            to: the other model; of a name, the settings are those of the profile's classifier.
+            split: "train", "validation" or "test".
+            margin: by how much the primary metric may fall for `no_worse`.
+            settings: `repeats` and `workers`, as for `evaluate`.
+
+        Raises:
+            CassetteMiss: a call was never recorded; the message gives the command that records it.
+        """
+        __tracebackhide__ = True
+        model = replace(self._settings.profile.classifier, name=to) if isinstance(to, str) else to
+        name = f"evaluate-{split}-{re.sub(r'[^0-9A-Za-z.-]+', '-', model.name)}"
+        old = self.evaluate(task, prompt, split=split, **settings)
+        new = self.evaluate(
+            task, prompts.prompt_of(prompt), split=split, name=name, classifier=model, **settings
+        )
+        folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
+        calls = tuple(files.read(folder / f"{one}.jsonl").calls for one in (f"evaluate-{split}", name))
+        found = migration(old, new, calls, margin)  # type: ignore[arg-type]
+        if found not in self._results.migrations:
+            self._results.migrations.append(found)
+            self._results.sections.append((found.title, str(found).splitlines()))
+        self._results.figures[f"{task.name}.{name}.migration"] = found.verdict
+        return found
 
     # -- the work -------------------------------------------------------------------------------
 

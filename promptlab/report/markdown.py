@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from promptlab.errors import shorten
 from promptlab.gate.decide import Decision, Failure, Line, false_alarm
+from promptlab.gate.migration import Migration
 from promptlab.gate.unjudged import Unjudged
 from promptlab.records import shown
 from promptlab.report.changes import changed_files, diff
 from promptlab.report.terminal import provenance
 from promptlab.report.withheld import shown_files
-from promptlab.scoring.comparison import Flip
+from promptlab.scoring.comparison import Comparison, Flip
 from promptlab.scoring.evaluation import Evaluation
 from promptlab.secrets import masked
 
@@ -49,6 +50,7 @@ def document(
     missed: Sequence[Unjudged] = (),
     limit: int = LIMIT,
     *,
+    migrations: Sequence[Migration] = (),
     texts: bool = True,
 ) -> str:
     """Return the whole text, `limit` bytes of UTF-8 at most: verdicts first, the longest parts last.
@@ -67,8 +69,9 @@ def document(
     )
     notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else ledger
     foot = "\n".join(["", *(f"- {literal(line)}" for line in notes)])
-    each = (limit - _size(head) - _size(foot)) // max(1, len(decisions))
+    each = (limit - _size(head) - _size(foot)) // max(1, len(decisions) + len(migrations))
     sections = [_section(one, each, texts) for one in decisions] if each > SHORTEST else []
+    sections += [_migration(one, each) for one in migrations] if each > SHORTEST else []
     return masked("\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n")
 
 
@@ -133,10 +136,21 @@ def _section(one: Decision, room: int, texts: bool) -> str:
         return ""  # the list at the top has its verdict
     base, new = (literal(provenance(header)) for header in one.pair.provenance)
     answered = f"\n<sub>base: {base}; new: {new}</sub>\n"
-    for block in (_words(one, texts), _flips(one, room - _size(text) - PART - 500), answered):
+    for block in (_words(one, texts), _flips(one.comparison, room - _size(text) - PART - 500), answered):
         if _size(text) + _size(block) < room:
             text += block
     return text
+
+
+def _migration(one: Migration, room: int) -> str:
+    """Return the section on a model migration: its lines, the figures of both models, the flips."""
+    lines = (f"- {literal(line)}" for line in [*str(one.comparison).splitlines(), *one.costs])
+    names = (literal(side.classifier.name if side.classifier else "") for side in one.sides)
+    table = [f"| | {' | '.join(names)} |\n|---|---:|---:|"]
+    table += [f"| {' | '.join([literal(name), *cells])} |" for name, *cells in _rows(one.sides)]
+    title = f"### Model migration: {literal(one.title)}: {one.verdict}"
+    text = "\n".join(["", title, "", *lines, "", *table, ""])
+    return text + _flips(one.comparison, room - _size(text)) if _size(text) < room else ""
 
 
 def _figures(one: Decision) -> Iterator[str]:
@@ -206,13 +220,13 @@ def _marked(old: str, new: str) -> str:
     return "".join(tags[kind].format(unlinked(html.escape(text))) for kind, text in diff(old, new))
 
 
-def _flips(one: Decision, room: int) -> str:
+def _flips(found: Comparison | None, room: int) -> str:
     """Return the answers that changed between right and wrong, folded; as many as fit."""
-    flips = one.comparison.flips if one.comparison else ()
-    if not flips or one.comparison is None:
+    flips = found.flips if found else ()
+    if not flips or found is None:
         return ""
     start = (
-        f"\n<details><summary>{len(one.comparison.fixed)} fixed, {len(one.comparison.broken)} broken"
+        f"\n<details><summary>{len(found.fixed)} fixed, {len(found.broken)} broken"
         "</summary>\n\n"
         "| | example | text | label | base | new | the new reply |\n|---|---|---|---|---|---|---|\n"
     )

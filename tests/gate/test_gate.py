@@ -78,6 +78,48 @@ def test_what_is_not_shown_to_be_no_worse_fails_where_the_user_is_strict(project
     assert "inconclusive: do not merge it as an improvement; 154 test examples cannot tell" in done.shown
 
 
+def test_a_model_migration_is_a_comparison_and_a_section_of_the_comment(project):
+    """The larger model is synthetic, and always right; the small one answers as it is recorded."""
+    replies = {
+        call["request"]["body"]["messages"][0]["content"]: call["response"]["body"]["content"][0]["text"]
+        for call in files.read(project.folder / CASSETTE).calls.values()
+    }
+    right = {row["text"]: row["label"] for row in project.rows}
+
+    def answer(body):
+        if body["model"] != "large":
+            return replies[body["messages"][-1]["content"]]
+        assert 0.7 == body["temperature"], "the settings are the present ones"
+        text = body["messages"][-1]["content"]
+        return next(f"<label>{right[one]}</label>" for one in right if one in text)
+
+    line = '    assert lab.migrate(task, "prompt", to="large").no_worse\n'
+    project.edit("test_prompt.py", "\n\ndef test_the_same", f"{line}\n\ndef test_the_same")
+    (project.folder / CASSETTE).unlink()  # it is older than the seconds that recordings keep
+    project.commit("migrated")
+    with serving(answer) as server:
+        project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
+        assert 0 == project.pytest("--live").code
+    assert 2 * (154 + 3 * 8) == len(server.bodies)
+    done = project.judged("--junitxml=junit.xml")
+    assert 0 == done.code, done.shown
+    assert "= insincere: qwen2.5-coder-1.5b-instruct -> large =" in done.shown
+    title = "### Model migration: insincere: qwen2.5-coder-1.5b-instruct -&#62; large: better"
+    assert title in done.comment
+    assert "better: OK to merge; macro F1 rose by" in done.comment
+    assert re.search(r"- canonical examples right: \d of 8 -&#62; 8 of 8\n", done.comment)
+    assert re.search(r"- output tokens a call: \d+\.\d -&#62; \d+\.\d\n", done.comment)
+    assert re.search(r"- seconds a call \(median\): \d+\.\d\d -&#62; \d+\.\d\d\n", done.comment)
+    assert "0 broken</summary>" in done.comment
+    junit = (project.folder / "junit.xml").read_text(encoding="utf-8")
+    assert '"promptlab.insincere.evaluate-test-large.migration" value="better"' in junit
+    # When no texts are published
+    project.edit("pyproject.toml", "[tool.promptlab]\n", "[tool.promptlab]\npublish_texts = false\n")
+    done = project.judged()
+    assert title in done.comment
+    assert [] == [one for one in right if one[:25] in html.unescape(done.comment)]
+
+
 def test_a_project_may_publish_ids_only(project):
     texts = {row["text"] for row in project.rows}
     project.edit("pyproject.toml", "[tool.promptlab]\n", "[tool.promptlab]\npublish_texts = false\n")
