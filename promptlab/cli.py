@@ -95,6 +95,7 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--report", type=Path, default=Path(".promptlab"), metavar="DIR", help="for the reports"
     )
+    command.add_argument("--junitxml", type=Path, metavar="FILE", help="for the verdicts as JUnit XML")
     command.add_argument("--anchor", metavar="COMMIT", help="judge against a fixed release too")
     command.add_argument(
         "--retired",
@@ -103,6 +104,11 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a prompt folder, or a recording, that HEAD may remove",
     )
+    command.add_argument(
+        "--live",
+        action="store_true",
+        help="ask the model what HEAD's data lack, without HEAD's recordings, and record it here",
+    )
     command.set_defaults(run=_gate)
 
 
@@ -110,10 +116,11 @@ def _gate(known: argparse.Namespace, others: list[str]) -> int:
     from promptlab.gate.judge import judge
 
     options = [f"--promptlab-report={known.report.resolve()}"]
+    options += [f"--junitxml={known.junitxml.resolve()}"] if known.junitxml else []
     options += ["--promptlab-strict"] if known.strict else []
     options += [f"--promptlab-anchor={known.anchor}"] if known.anchor else []
     show = functools.partial(print, end="", flush=True)
-    return judge(Path.cwd(), known.base, known.head, options, others, known.retired, show)
+    return judge(Path.cwd(), known.base, known.head, options, others, known.retired, show, live=known.live)
 
 
 def _init(known: argparse.Namespace, _: list[str]) -> int:

@@ -81,7 +81,7 @@ def main_in_this_process(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPa
     from promptlab.gate import judge
     from promptlab.gate.worktree import ALWAYS
 
-    def run_tests(project, arguments, *, quiet=False):
+    def run_tests(project, arguments, *, quiet=False, live=False):
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(project)
@@ -89,7 +89,7 @@ def main_in_this_process(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPa
                 done = pytester.runpytest_inprocess(*ALWAYS, f"--rootdir={project}", *arguments)
         return int(done.ret), said.getvalue()
 
-    def once(project, arguments, *, quiet=False):
+    def once(project, arguments, *, quiet=False, live=False):
         (file,) = (
             (Path(one.partition("=")[2]) for one in arguments if "answers=" in one) if quiet else (None,)
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def judge(
     tests: Sequence[str],
     retired: Sequence[str],
     write: Callable[[str], object],
+    *,
+    live: bool = False,
 ) -> int:
     """Judge the data of a branch by the tests of its base; return the exit status.
 
@@ -37,6 +40,8 @@ def judge(
         tests: which tests, and other arguments of pytest's.
         retired: folders of prompts, or recordings, that the branch may remove, relative to the project.
         write: shows a text.
+        live: ask the model what the branch's data lack, without using the branch's recordings, and keep what
+            is recorded in the project's folder.
 
     Raises:
         PromptlabError: the commits, or the data, cannot be used.
@@ -54,7 +59,7 @@ def judge(
         data = {inside(name) for one in known for name in one.data}
         gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
         kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
-        laid = lay(main, branch, tree, project, data, kept)
+        laid = lay(main, branch, tree, project, data, kept, recordings=not live)
         write(f"promptlab: {len(laid.taken)} files of {head} are judged by the tests of {base}\n")
         if laid.left:
             shown = "".join(f"  {name}\n" for name in laid.left[:SHOWN])
@@ -62,7 +67,21 @@ def judge(
             write(f"not judged here, since they are no data that these tests read:\n{shown}{more}")
         given = [f"--promptlab-base={main.id}", f"--promptlab-main={file}"]
         given += [f"--promptlab-retired={one}" for one in retired]
-        return run_tests(there, [*given, *options, *tests])[0]
+        if not live:
+            return run_tests(there, [*given, *options, *tests])[0]
+        try:  # what is paid for is kept, however the tests end
+            return run_tests(there, ["--promptlab-live-changed", *given, *options, *tests], live=True)[0]
+        finally:
+            _keep(there / "cassettes", project / "cassettes")
+
+
+def _keep(new: Path, cassettes: Path) -> None:
+    """Copy recordings, journals of unfinished ones and the ledger, where they differ."""
+    for path in sorted(new.rglob("*")):
+        there = cassettes / path.relative_to(new)
+        if path.is_file() and not (there.exists() and there.read_bytes() == path.read_bytes()):
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, there)
 
 
 def _inside(main: Commit, project: Path, name: str) -> str:

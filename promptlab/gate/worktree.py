@@ -37,12 +37,15 @@ def worktree(commit: Commit) -> Iterator[Path]:
             commit.git("worktree", "remove", "--force", str(tree))
 
 
-def run_tests(project: Path, arguments: Sequence[str], *, quiet: bool = False) -> tuple[int, str]:
+def run_tests(
+    project: Path, arguments: Sequence[str], *, quiet: bool = False, live: bool = False
+) -> tuple[int, str]:
     """Run pytest in a process of its own, on what lies in a folder; return its exit status and what it said.
 
-    The folder's own modules are found before installed ones. The network stays closed.
+    The folder's own modules are found before installed ones. The network stays closed, and credentials are
+    hidden, unless `live`.
     """
-    hidden = ("PYTEST_", "ANTHROPIC_")
+    hidden = ("PYTEST_",) if live else ("PYTEST_", "ANTHROPIC_")
     own = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     paths = [str(path) for path in (project, project / "src") if path.is_dir()]
     own["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -74,7 +77,14 @@ class Laid(NamedTuple):
 
 
 def lay(
-    base: Commit, branch: Commit, target: Path, project: Path, data: Collection[str], kept: Collection[str]
+    base: Commit,
+    branch: Commit,
+    target: Path,
+    project: Path,
+    data: Collection[str],
+    kept: Collection[str],
+    *,
+    recordings: bool = True,
 ) -> Laid:
     """Put the data of a branch over a worktree of the base.
 
@@ -85,6 +95,7 @@ def lay(
         project: the project's folder in the repository.
         data: paths in the repository of the files that main's tests read examples from.
         kept: paths in the repository that stay where the branch removes them.
+        recordings: whether the branch's recordings are taken.
 
     Raises:
         BaseError: for a link, or a file whose content git does not have.
@@ -94,7 +105,7 @@ def lay(
 
     def is_data(name: str) -> bool:
         path = PurePosixPath(name)
-        recorded = cassettes in path.parents and path.suffix == ".jsonl"
+        recorded = recordings and cassettes in path.parents and path.suffix == ".jsonl"
         return path.name in FILES or recorded or name in (looks, *data)
 
     changes = base.diff(branch)

@@ -22,6 +22,10 @@ from promptlab.report.changes import changed_files
 from promptlab.report.withheld import withheld
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
+CODE = {
+    True: "judged by main's code",
+    False: "judged by the author's code; `promptlab gate` judges by main's",
+}
 NOTHING = "no prompt was judged: no test that ran passes a prompt folder to lab.evaluate"
 
 
@@ -74,7 +78,8 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
         _run(session, "promptlab::main", *((main.problem, None) if strict else (None, main.problem)))
     for lost in missed:
         _run(session, f"promptlab::recorded[{lost.recording}]", lost.why, None)
-    notes = [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
+    notes = [CODE[config.getoption("promptlab_main") is not None]]
+    notes += [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
     migrations = results.migrations
     if not texts:
         migrations = [withheld(one, one.comparison.new.labels) for one in migrations]

@@ -22,6 +22,8 @@ from promptlab.secrets import masked
 
 MARKER = "<!-- promptlab: prompts against their base -->"  # by it the comment is found and updated
 
+TRUST = "a recording is as trustworthy as whoever pushed it: replies can be written by hand"
+
 LIMIT = 60_000  # bytes: a comment holds 65,536 characters; a job's summary 1 MiB
 SHORTEST = 500  # bytes for each prompt; with less, only the list of verdicts is shown
 WHY = 1_000  # characters of why a prompt could not be evaluated
@@ -67,8 +69,8 @@ def document(
     head = "\n".join(
         [MARKER, f"## promptlab: {_headline(decisions, failures, missed)}", "", *_listed(titles, limit)]
     )
-    notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else ledger
-    foot = "\n".join(["", *(f"- {literal(line)}" for line in notes)])
+    notes = [alarm, *ledger] if (alarm := false_alarm(decisions)) else [*ledger]
+    foot = "\n".join(["", *(f"- {literal(line)}" for line in (*notes, TRUST))])
     each = (limit - _size(head) - _size(foot)) // max(1, len(decisions) + len(migrations))
     sections = [_section(one, each, texts) for one in decisions] if each > SHORTEST else []
     sections += [_migration(one, each) for one in migrations] if each > SHORTEST else []

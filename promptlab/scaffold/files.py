@@ -17,6 +17,7 @@ from promptlab.models.prompts import first, save_prompt
 from promptlab.records import Example
 
 TEMPLATES = Path(__file__).with_name("templates")
+WORKFLOWS = ("prompts.yml", "prompts-gate.yml")
 MOST_LABELS = 50  # distinct values; with more, a column is hardly one of labels
 READERS = {
     ".csv": "read_csv",
@@ -28,7 +29,7 @@ READERS = {
 
 
 def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "label") -> Iterator[Path]:
-    """Write a task, its data card, test and first prompt into the folder `name`, and a workflow.
+    """Write a task, its data card, test and first prompt into the folder `name`, and workflows.
 
     Args:
         root: the project's folder.
@@ -50,7 +51,7 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
         )
     if data.suffix not in READERS:
         raise DataError(f"{data}: expected a file that ends in one of {', '.join(READERS)}")
-    folder, workflow = root / name, root / ".github/workflows/prompts.yml"
+    folder, workflows = root / name, root / ".github/workflows"
     targets = {
         folder / "task.py": "task.py.txt",
         folder / f"test_{name}.py": "test.py.txt",
@@ -64,7 +65,8 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     brief = f"Decide which label a text has: {', '.join(labels)}."
     examples = tuple(Example(str(n), f"text {n}", one) for n, one in enumerate(labels))
     prompt = first(Task(name=name, examples=examples, labels=labels, brief=brief))
-    for path, template in (targets | ({} if workflow.exists() else {workflow: "prompts.yml"})).items():
+    targets |= {path: path.name for one in WORKFLOWS if not (path := workflows / one).exists()}
+    for path, template in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(fill(template, values | {"BRIEF": _quoted(brief)}), encoding="utf-8", newline="\n")
         yield path

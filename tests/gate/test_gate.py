@@ -28,6 +28,9 @@ def test_a_better_prompt_passes_and_is_called_better(project):
     assert 0 == done.code, done.shown
     assert "3 passed" in done.shown
     assert "## promptlab: 1 better" in done.comment
+    assert "- judged by the author's code; &#96;promptlab gate&#96; judges by main's\n" in done.comment
+    assert "- a recording is as trustworthy as whoever pushed it: " in done.comment
+    assert "judged by the author's code; `promptlab gate` judges by main's\n" in done.shown
 
 
 def test_a_worse_prompt_fails_and_is_named_in_the_list_of_failures(project):

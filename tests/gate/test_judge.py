@@ -32,5 +32,7 @@ def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     done = gate()
     assert 1 == done.code, done.shown
     assert "broken: do not merge" in done.shown
+    assert "- judged by main's code\n" in done.comment
+    assert "author's code" not in done.comment
     assert not mark.exists()
     assert "not judged here, since they are no data that these tests read:\n  conftest.py\n" in done.shown

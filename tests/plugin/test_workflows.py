@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ..conftest import ROOT
-from ..gate.project import PROMPTS, Project
+from ..gate.project import CASSETTE, PROMPTS, Project
 from ..server import serving
 
 WORKFLOWS = ROOT / ".github/workflows"
@@ -24,15 +24,16 @@ echo "$@" >> "$GH_LOG"
 case "$*" in
   *"/comments --jq"*) echo "$KNOWN" ;;
   *"/pulls -f"*) echo "$NUMBER" ;;
+  "run download"*recorded) cp -r "$ARTIFACT" recorded ;;
   "run download"*) [ -n "$COMMENT" ] && mkdir -p promptlab && cp "$COMMENT" promptlab/comment.md ;;
 esac
 """
 
 
 def step(workflow: str, name: str) -> str:
-    """Return the script of a step."""
+    """Return the script of a step; the same one if several jobs have it."""
     jobs = yaml.safe_load((WORKFLOWS / f"{workflow}.yml").read_text(encoding="utf-8"))["jobs"]
-    (script,) = [one["run"] for job in jobs.values() for one in job["steps"] if one.get("name") == name]
+    (script,) = {one["run"] for job in jobs.values() for one in job["steps"] if one.get("name") == name}
     return script
 
 
@@ -55,10 +56,10 @@ def runner(pytester, tmp_path_factory):
         "TESTS": "test_prompt.py",
     }
 
-    def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(script: str, folder=project.folder, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-e", "-c", script],
-            cwd=project.folder,
+            cwd=folder,
             env=known | environment,
             capture_output=True,
             text=True,
@@ -173,35 +174,193 @@ def test_main_judges_what_a_branch_proposes(runner, prompt, code):
     assert "## promptlab: 1" in project.comment
 
 
+@pytest.mark.thorough
+def test_they_work_in_a_plain_folder_with_a_wheel(runner, tmp_path):
+    """A prompt, a test and recordings are no package, so that `pip install .` fails there."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    tools = tmp_path / "venv/bin"
+    build = [tools / "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+    done = runner(step("prompts", "Install"), **path, INSTALL=f"{wheel} pytest-xdist")
+    assert 0 == done.returncode, done.stderr
+    runner.project.propose("better")
+    runner.project.commit("proposed")
+    done = runner(step("prompts", "Test and judge"), **path, BASE="main")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+    sha = runner.project.git("rev-parse", "HEAD").strip()
+    runner.project.git("checkout", "--quiet", "main")
+    done = runner(step("prompts-gate", "Judge"), **path, MAIN="main", SHA=sha)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "## promptlab: 1 better" in runner.project.comment
+
+
 def test_a_commit_that_is_no_hash_is_not_judged(runner):
     assert 1 == runner(step("prompts-gate", "Judge"), MAIN="main", SHA="--exec=x").returncode
 
 
-@pytest.mark.thorough
-def test_changed_prompts_are_recorded_and_committed_to_their_branch(runner, tmp_path_factory):
-    """The answers are synthetic; the repository, the remote and the push are real."""
+@pytest.fixture
+def pushed(runner, tmp_path_factory):
+    """Propose something on a branch of a remote; the server to ask is real, its answers are synthetic."""
     project, remote = runner.project, tmp_path_factory.mktemp("remote")
     project.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
     project.git("remote", "add", "origin", f"file://{remote}")
-    project.git("push", "--quiet", "origin", "main")
     with serving(lambda body: "<label>sincere</label>") as server:
         project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
-        (project.folder / "prompt/prefix.md").write_bytes(
-            (PROMPTS / "main/prefix.md").read_bytes() + b"Asked: "
-        )
+        project.git("commit", "--quiet", "-am", "server")
+        project.propose("main")
+        prefix = (PROMPTS / "main/prefix.md").read_text(encoding="utf-8")
+        project.write("prompt/prefix.md", f"{prefix}Asked: ")
         project.commit("changed")
-        project.git("push", "--quiet", "origin", "changed")
-        project.git("fetch", "--quiet", "origin")
-        done = runner(
-            step("prompts-record", "Record") + "\n" + step("prompts-record", "Commit"), BRANCH="changed"
-        )
+
+        def push() -> None:
+            project.git("commit", "--quiet", "--allow-empty", "-am", "more")
+            project.git("push", "--quiet", "origin", "main", "changed")
+            project.git("fetch", "--quiet", "origin")
+
+        yield server, remote, push
+
+
+def committed(runner, workflow: str, remote, folder):
+    """Run the job that commits, in a checkout of its own."""
+    runner.project.git("clone", "--quiet", "--branch=changed", f"file://{remote}", str(folder))
+    given = {"BRANCH": "changed", "MAIN": "main", "REPO": "o/r", "RUN": "1"}
+    artifact = str(runner.project.folder / "cassettes")
+    return runner(step(workflow, "Commit"), folder, ARTIFACT=artifact, **given)
+
+
+@pytest.mark.thorough
+def test_changed_prompts_are_recorded_and_committed_to_their_branch(runner, pushed, tmp_path):
+    server, remote, push = pushed
+    push()
+    done = runner(step("prompts-record", "Record"), BRANCH="changed", MAIN="main")
     assert 0 == done.returncode, done.stdout + done.stderr
     assert 154 + 3 * 8 == len(server.bodies)  # canonical examples three times
-    told = project.git("log", "--format=%an: %s", "-1", "changed").strip()
+    done = committed(runner, "prompts-record", remote, tmp_path / "clone")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    git = runner.project.git
+    git("fetch", "--quiet", "origin")
+    told = git("log", "--format=%an: %s", "-1", "origin/changed").strip()
     assert "github-actions[bot]: Record changed prompts" == told
-    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "origin/changed")
-    names = project.git("show", "--format=", "--name-only", "HEAD").split()
+    names = git("show", "--format=", "--name-only", "origin/changed").split()
     assert ["cassettes/ledger.csv", "cassettes/local/insincere/evaluate-test.jsonl"] == names
+    assert "auth setup-git" == (runner.tools / "log").read_text().splitlines()[-1]
+
+
+@pytest.mark.thorough
+def test_main_records_what_the_model_says_to_a_branch_and_runs_none_of_it(runner, pushed, tmp_path):
+    server, remote, push = pushed
+    project, mark = runner.project, tmp_path / "was-here"
+    project.take("better")  # a recording of another prompt, and a forged reply
+    project.answer(lambda text, reply: "<label>forged</label>")
+    project.write("conftest.py", f"open({str(mark)!r}, 'w').close()\n")
+    project.git("add", ".")
+    push()
+    project.git("checkout", "--quiet", "main")
+    done = runner(step("prompts-record-main", "Record"), BRANCH="changed", MAIN="main")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert 154 + 3 * 8 == len(server.bodies)
+    assert all("Asked: " in body["messages"][0]["content"] for body in server.bodies)
+    assert not mark.exists()
+    done = committed(runner, "prompts-record-main", remote, tmp_path / "clone")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    recorded = project.git("show", f"origin/changed:{CASSETTE}")
+    assert "forged" in recorded
+    project.git("fetch", "--quiet", "origin")
+    recorded = project.git("show", f"origin/changed:{CASSETTE}")
+    assert "forged" not in recorded
+    assert "Asked: " in recorded
+
+
+def test_what_is_committed_are_recordings_alone(runner, tmp_path):
+    """Whatever the job that ran the branch's code has left in its artifact."""
+    project = runner.project
+    remote = tmp_path / "remote"
+    project.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+    project.git("checkout", "--quiet", "-b", "changed")
+    project.git("push", "--quiet", f"file://{remote}", "changed")
+    for name in (
+        "local/new.jsonl",
+        "local/run.jsonl.journal",
+        "ledger.csv",
+        "conftest.py",
+        "local/ledger.csv",
+    ):
+        project.write(f"cassettes/{name}", "x")
+    (project.folder / "cassettes/link.jsonl").symlink_to("/etc/hostname")
+    done = committed(runner, "prompts-record", remote, tmp_path / "clone")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    project.git("fetch", "--quiet", f"file://{remote}", "changed")
+    names = project.git("show", "--format=", "--name-only", "FETCH_HEAD").split()
+    assert [
+        f"cassettes/{name}" for name in ("ledger.csv", "local/new.jsonl", "local/run.jsonl.journal")
+    ] == names
+
+
+@pytest.mark.parametrize("branch", ["main", "--exec=x", "a b", "a/../b", "a;b", "", "refs/heads/x.lock"])
+def test_what_is_no_branch_is_not_recorded(runner, branch):
+    for workflow in ("prompts-record", "prompts-record-main"):
+        assert runner(step(workflow, "Check the branch's name"), BRANCH=branch, MAIN="main").returncode
+
+
+def test_the_jobs_that_commit_are_the_same_and_only_they_may_write():
+    read = [
+        yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
+        for name in ("prompts-record", "prompts-record-main")
+    ]
+    assert read[0]["jobs"]["commit"] == read[1]["jobs"]["commit"]
+    for one in read:
+        assert {"contents": "read"} == one["jobs"]["record"]["permissions"]
+        names = [each.get("name") for each in one["jobs"]["commit"]["steps"]]
+        assert ["Check the branch's name", None, "Commit"] == names
+        assert 0 == subprocess.run(["bash", "-n", "-c", step(one["name"], "Commit")]).returncode
+
+
+def snippet(kind: str) -> str:
+    """Return the block of a kind in docs/ci.md without the line that installs what is there."""
+    (block,) = re.findall(
+        rf"```{kind}\n(.*?)```", (ROOT / "docs/ci.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    script = "\n".join(yaml.safe_load(block)["prompts"]["script"]) if kind == "yaml" else block
+    script = script.split("'''")[1] if kind == "groovy" else script
+    return re.sub(r"(?m)^ *pip install .*$", "", script)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["yaml", "groovy"])
+@pytest.mark.parametrize(("prompt", "code"), [("better", 0), ("worse", 1)])
+def test_gitlab_and_jenkins_need_no_more_than_the_documentation_says(runner, tmp_path, kind, prompt, code):
+    project = runner.project
+    project.propose(prompt)
+    project.commit("proposed")
+    sha = project.git("rev-parse", "HEAD").strip()
+    project.git("clone", "--quiet", f"file://{project.folder}", str(tmp_path / "clone"))
+    names = {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_COMMIT_SHA": sha, "CHANGE_TARGET": "main"}
+    done = runner(snippet(kind), tmp_path / "clone", **names)
+    assert code == done.returncode, done.stdout + done.stderr
+    assert f'name="promptlab.verdict" value="{"broken" if code else "better"}"' in (
+        tmp_path / "clone/junit.xml"
+    ).read_text(encoding="utf-8")
+    assert (tmp_path / "clone/.promptlab/comment.md").exists()
+
+
+@pytest.mark.thorough
+def test_the_hook_refuses_to_push_a_worse_prompt(runner, tmp_path):
+    project, remote = runner.project, tmp_path / "remote"
+    project.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+    project.git("remote", "add", "origin", f"file://{remote}")
+    project.git("push", "--quiet", "origin", "main")
+    project.write(".git/hooks/pre-push", snippet("bash"))
+    (project.folder / ".git/hooks/pre-push").chmod(0o755)
+    for prompt, code in (("worse", 1), ("better", 0)):
+        project.propose(prompt)
+        project.commit(prompt)
+        done = runner(f"git push --quiet origin {prompt}")
+        assert code == done.returncode, done.stdout + done.stderr
+        project.git("checkout", "--quiet", "main")
+    assert "better" in project.git("branch", "--remotes")
 
 
 @pytest.mark.thorough

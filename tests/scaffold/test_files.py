@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from promptlab.cli import main
-from promptlab.scaffold.files import READERS, fill
+from promptlab.scaffold.files import READERS, WORKFLOWS, fill
 
 from .. import examples
 from ..conftest import ROOT
@@ -92,6 +92,7 @@ def test_files_that_are_there_already_are_kept(pytester, capsys):
     assert not (pytester.path / ".github").exists()
 
 
-def test_the_workflow_is_the_one_that_the_project_uses_itself():
-    here = (ROOT / ".github/workflows/prompts.yml").read_text(encoding="utf-8")
-    assert here == fill("prompts.yml", {"INSTALL": ". pytest-xdist", "NAME": "benchmarks/insincere"})
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_the_workflows_are_those_that_the_project_uses_itself(name):
+    here = (ROOT / ".github/workflows" / name).read_text(encoding="utf-8")
+    assert here == fill(name, {"INSTALL": ". pytest-xdist", "NAME": "benchmarks/insincere"})
