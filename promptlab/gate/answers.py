@@ -8,7 +8,7 @@ judged by main's as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,46 +132,56 @@ def by_main(
     Returns:
         None where nothing that main asked about is left.
     """
-    before, after = list[Prediction](), list[Prediction]()
-    relabelled, reread, gone, groups = list[Change](), list[Change](), list[str](), dict[str, str | None]()
-    ours, theirs, same = by_example(result.rows), by_example(old), result.prompt == base
-    for name, rows in _by_id(main.rows).items():
-        example, mine = rows[0].example, ours.get(name, ())
-        if not mine or mine[0].example.text != example.text:
-            gone.append(name)
-        else:
-            groups[name] = example.group
-            here = theirs.get(name, ())
-            if mine[0].example.label != example.label:
-                relabelled.append(
-                    Change(name, example.text, shown(example.label), shown(mine[0].example.label))
-                )
-            pairs = zip(rows, here, strict=False)
-            reread += [
-                Change(name, b.reply.text, a.answer, b.answer) for a, b in pairs if a.answer != b.answer
-            ]
-        if name in groups or not same:
-            before += rows
-            after += _regraded(task, mine if name in groups else (), example)
+    asked, ours, same = _by_id(main.rows), by_example(result.rows), result.prompt == base
+    kept = {name for name, rows in asked.items() if name in ours and _text(ours[name]) == _text(rows)}
+    before = [row for name, rows in asked.items() if name in kept or not same for row in rows]
     if not before:
         return None
+    after = [
+        row
+        for name, rows in asked.items()
+        if name in kept or not same
+        for row in _regraded(task, ours[name] if name in kept else (), rows[0].example)
+    ]
     marked, again = _by_id(main.canonical), by_example(result.canonical_rows)
     counted = [name for name in marked if name in again or not same]
     canonical = [row for name in counted for row in marked[name]]
     new = [one for name in counted for one in _regraded(task, again.get(name, ()), marked[name][0].example)]
-    gone += [name for name in marked if name not in again]
-    others = tuple(name for name, (row, *_) in ours.items() if groups.get(name, "") != row.example.group)
+    known = {name: rows[0].example.group for name, rows in asked.items() if name in kept}
     return ByMain(
         _evaluation(main, result, base, classifier, before, canonical),
         _evaluation(main, result, result.asked_with, result.classifier, after, new),
-        tuple(relabelled),
-        tuple(reread),
-        tuple(gone),
-        others,
+        relabelled=tuple(_relabelled(asked, ours, kept)),
+        reread=tuple(_reread(asked, by_example(old), kept)),
+        gone=(*(one for one in asked if one not in kept), *(one for one in marked if one not in again)),
+        others=tuple(name for name, (row, *_) in ours.items() if known.get(name, "") != row.example.group),
     )
 
 
-def _by_id(rows: Sequence[Row]) -> dict[str, tuple[Prediction, ...]]:
+Rows = Mapping[str, tuple[Prediction, ...]]  # by the example's id
+
+
+def _text(rows: Sequence[Prediction]) -> str:
+    return rows[0].example.text
+
+
+def _relabelled(asked: Rows, ours: Rows, kept: Collection[str]) -> Iterator[Change]:
+    """Yield the examples that the branch gives another label."""
+    for name in (one for one in asked if one in kept):
+        was, now = asked[name][0].example.label, ours[name][0].example.label
+        if was != now:
+            yield Change(name, _text(asked[name]), shown(was), shown(now))
+
+
+def _reread(asked: Rows, theirs: Rows, kept: Collection[str]) -> Iterator[Change]:
+    """Yield the base's replies that the branch reads otherwise."""
+    for name in (one for one in asked if one in kept):
+        for was, now in zip(asked[name], theirs.get(name, ()), strict=False):
+            if was.answer != now.answer:
+                yield Change(name, now.reply.text, was.answer, now.answer)
+
+
+def _by_id(rows: Sequence[Row]) -> Rows:
     """Return main's answers as predictions, by the example's id; the replies are not part of them."""
     return by_example(
         Prediction(

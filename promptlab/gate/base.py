@@ -107,15 +107,7 @@ def pair(
     fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
     again = fresh.keys() == asked.keys()
     rows = fresh if again else rows
-    both = [row for row in result.rows if row.example.id in rows]
-    canonical = recorded(task, prompt, classifier, task.canonical, base.calls) if prompt else {}
-    old = new = None
-    if prompt and both:
-        whole = tuple(row for some in canonical.values() for row in some)
-        old = evaluation_of(task, result.split, prompt, _in_order(rows, asked), classifier)
-        old = replace(old, canonical_rows=whole)
-        new = evaluation_of(task, result.split, result.prompt, both, result.classifier)
-        new = replace(new, canonical_rows=result.canonical_rows)
+    old, new = _both(task, base, _in_order(rows, asked), result)
     return Pair(
         title=title,
         place=place,
@@ -137,10 +129,25 @@ def pair(
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
         looks=_looks(place, commit, task, result, old if again else None),
-        main=other if other and other.differs else None,
         again=again,
+        main=other if other and other.differs else None,
         anchor=anchor,
     )
+
+
+def _both(
+    task: Task, base: _Base, rows: Sequence[Prediction], result: Evaluation
+) -> tuple[Evaluation | None, Evaluation | None]:
+    """Return the evaluations of both prompts on what the base answered; None where that is nothing."""
+    asked = {row.example.id for row in rows}
+    both = [row for row in result.rows if row.example.id in asked]
+    if base.prompt is None or not both:
+        return None, None
+    canonical = recorded(task, base.prompt, base.classifier, task.canonical, base.calls)
+    old = evaluation_of(task, result.split, base.prompt, rows, base.classifier)
+    new = evaluation_of(task, result.split, result.prompt, both, result.classifier)
+    marked = tuple(row for some in canonical.values() for row in some)
+    return replace(old, canonical_rows=marked), replace(new, canonical_rows=result.canonical_rows)
 
 
 def _rows(

@@ -62,6 +62,8 @@ def merged(base: Commit, head: Commit) -> Commit:
     try:
         tree = base.git("merge-tree", "--write-tree", base.id, head.id).decode().split("\n")[0]
     except BaseError as error:
+        if "usage: git merge-tree" in str(error):
+            raise BaseError("promptlab gate needs git 2.38 or newer: `git merge-tree` cannot merge") from None
         raise BaseError(
             f"{head.name} cannot be merged into {base.name}: merge {base.name} into the branch first "
             f"({error})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 HOSTILE = """\
@@ -12,9 +14,8 @@ raise SystemExit(0)
 """
 
 
-pytestmark = [pytest.mark.thorough, pytest.mark.processes]
-
-
+@pytest.mark.thorough
+@pytest.mark.processes
 def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     """Its tests, conftest, configuration and modules may be whatever they are."""
     project.propose("worse")
@@ -36,3 +37,17 @@ def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     assert "author's code" not in done.comment
     assert not mark.exists()
     assert "not judged here, since they are no data that these tests read:\n  conftest.py\n" in done.shown
+
+
+def test_a_git_that_cannot_merge_without_a_working_tree_is_named(project, gate, tmp_path, monkeypatch):
+    project.propose("better")
+    old = """#!/bin/bash
+case "$*" in *merge-tree*) echo "usage: git merge-tree <base-tree> <branch1> <branch2>" >&2; exit 129 ;; esac
+PATH="${PATH#*:}" exec git "$@"
+"""
+    (tmp_path / "git").write_text(old)
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = gate()
+    assert 1 == done.code
+    assert "promptlab gate needs git 2.38 or newer" in done.shown
