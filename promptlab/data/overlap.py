@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from promptlab.records import Example
@@ -82,5 +83,9 @@ def quoted(text: str, examples: Sequence[Example]) -> tuple[Example, ...]:
     return tuple(found)
 
 
+#: Characters that nobody sees, by which a word could be made another.
+UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(WORD, text.casefold())
+    return re.findall(WORD, re.sub(UNSEEN, "", unicodedata.normalize("NFKC", text)).casefold())

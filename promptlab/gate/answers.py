@@ -99,6 +99,18 @@ def write(path: Path, found: Iterable[Answers]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogatepass")
 
 
+def write_notes(path: Path, notes: Iterable[str]) -> None:
+    """Write beside such a file what else a report has to say, a line each."""
+    lines = (" ".join(note.split()) + "\n" for note in notes)
+    path.with_suffix(".notes").write_text("".join(lines), encoding="utf-8", errors="replace")
+
+
+def read_notes(path: Path) -> list[str]:
+    """Return what was written beside such a file; none if nothing was."""
+    notes = path.with_suffix(".notes")
+    return notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+
+
 def read(path: Path) -> dict[str, Answers]:
     """Read evaluations, by their titles; RecordingError where the file cannot be used."""
     try:

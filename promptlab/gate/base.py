@@ -128,7 +128,7 @@ def pair(
         against=str(commit),
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
-        looks=_looks(place, commit, task, result, old if again else None),
+        looks=_looks(place, commit, task, [result, *([old] if again and old else [])], other),
         again=again,
         main=other if other and other.differs else None,
         anchor=anchor,
@@ -167,13 +167,18 @@ def _in_order(rows: Mapping[str, Sequence[Prediction]], names: Iterable[str]) ->
     return [row for name in names if name in rows for row in rows[name][:repeats]]
 
 
-def _looks(place: Place, commit: Commit, task: Task, result: Evaluation, again: Evaluation | None) -> int:
-    """Count the recordings on a test split, this one included; of the base's, its own and one more not."""
-    if result.split != "test":
+def _looks(
+    place: Place, commit: Commit, task: Task, judged: Sequence[Evaluation], main: ByMain | None
+) -> int:
+    """Count the recordings on a test split, this one included; the base's are not: its own, and one more.
+
+    Where the branch has other examples than main, those on any examples count.
+    """
+    if judged[0].split != "test":
         return 1
     path = place.root / "cassettes" / "ledger.csv"
-    judged = [result, again] if again else [result]
-    count = ledger.count((path, commit.extract(path)), task, judged)[-1]
+    other = bool(main and (main.relabelled or main.gone or main.others))
+    count = ledger.count((path, commit.extract(path)), task, judged, other=other)[-1]
     return max(1, count - len(judged))
 
 

@@ -29,6 +29,10 @@ Verdict = Literal[
     "unchanged",
     "new",
 ]
+RULES = (
+    "the same requests and answers, but other labels, examples or reading of replies, by which the next "
+    "prompt will be judged; somebody has to look at what was changed"
+)
 WORSE = ("broken", "worse")
 Outcome = Literal["fails", "warns", "passes", "no test"]
 
@@ -78,6 +82,8 @@ class Decision:
         """What becomes of the session's test for it."""
         if self.failed:
             return "fails"
+        if self.verdict == "unchanged" and self.pair.main and not self.pair.anchor:
+            return "warns"
         if self.verdict in ("unchanged", "new", "cannot tell"):
             return "no test"
         unsure = self.verdict in ("inconclusive", "contested") and not self.pair.anchor
@@ -127,26 +133,33 @@ def compared(pair: Pair, margin: float) -> Comparison:
     return compare(pair.base, pair.new, margin=margin)
 
 
+def _verdict(decision: Decision) -> Iterator[str]:
+    """Yield the verdict with what to do, then the figures."""
+    pair, found = decision.pair, decision.comparison
+    if found is None:
+        yield f"{decision.verdict}: {_nothing(pair)}"
+        return
+    head, *rest = str(found).splitlines()
+    if decision.verdict == "contested":
+        yield (
+            f"contested: {found.verdict} by this branch's labels and reading of replies, "
+            f"{decision.by_main and decision.by_main.verdict} by main's; somebody has to look at what was changed"
+        )
+    if decision.verdict == "leaks":
+        head = f"leaks: {_nothing(pair)}"
+    if decision.verdict == "unchanged" and pair.main:
+        head = f"unchanged: {RULES}"
+    if decision.verdict == "inconclusive" and pair.anchor:  # whether to merge depends on the base
+        head = "inconclusive: no loss since the release is shown"
+    yield from (head, *rest)
+
+
 def _lines(decision: Decision) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
-    if decision.comparison:
-        head, *rest = str(decision.comparison).splitlines()
-        if decision.verdict == "leaks":
-            head = f"leaks: {_nothing(pair)}"
-        if decision.verdict == "contested":
-            here, main = decision.comparison.verdict, decision.by_main and decision.by_main.verdict
-            yield Line(
-                f"contested: {here} by this branch's labels and reading of replies, {main} by main's; "
-                f"somebody has to look at what was changed"
-            )
-        if pair.anchor and decision.verdict == "inconclusive":  # whether to merge depends on the base
-            head = "inconclusive: no loss since the release is shown"
-        yield from map(Line, (head, *rest))
-    else:
-        yield Line(f"{decision.verdict}: {_nothing(pair)}")
+    yield from map(Line, _verdict(decision))
     if pair.looks > 1 and decision.verdict in ("better", "inconclusive", "contested"):
         of = f"{pair.looks} recordings were judged on this test split"
-        yield Line(f'  {of}, so that "better" has to hold with a {pair.looks}th of the risk')
+        yield Line(f'  {of}, so that "better" has to hold with 1/{pair.looks} of the risk')
     if pair.anchor:
         yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
     yield from map(Line, _by_main(decision))

@@ -67,13 +67,11 @@ class Commit:
         ]
 
     def content(self, name: str) -> bytes:
-        """Return a file's bytes as they are in git, those of Git LFS through its filter.
+        """Return a file's bytes as a checkout has them: with its ends of lines, and from Git LFS.
 
         BaseError where git does not have them.
         """
-        content = self.git("cat-file", "blob", f"{self.id}:{name}")
-        if content.startswith(POINTER):
-            content = self.git("cat-file", "--filters", f"{self.id}:{name}")
+        content = self.git("cat-file", "--filters", f"{self.id}:{name}")
         if content.startswith(POINTER):
             raise BaseError(
                 f"{self.name}:{name} is in Git LFS, and git has only a pointer to it here: install git-lfs, "

@@ -4,13 +4,14 @@ import contextlib
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from promptlab.errors import PromptlabError
 from promptlab.gate import answers
 from promptlab.gate.git import BaseError, Commit, commit
-from promptlab.gate.worktree import lay, merged, run_tests, worktree
+from promptlab.gate.worktree import Laid, lay, merged, run_tests, worktree
+from promptlab.models.prompts import FILES
 
 RAN = (0, 1)  # exit statuses of pytest: all tests passed, some failed
 SHOWN = 20  # files that are named
@@ -61,10 +62,7 @@ def judge(
         kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
         laid = lay(main, branch, tree, project, data, kept, recordings=not live)
         write(f"promptlab: {len(laid.taken)} files of {head} are judged by the tests of {base}\n")
-        if laid.left:
-            shown = "".join(f"  {name}\n" for name in laid.left[:SHOWN])
-            more = f"  and {len(laid.left) - SHOWN} more\n" if len(laid.left) > SHOWN else ""
-            write(f"not judged here, since they are no data that these tests read:\n{shown}{more}")
+        answers.write_notes(file, _unjudged(laid, {inside(one.prompt) for one in known}))
         given = [f"--promptlab-base={main.id}", f"--promptlab-main={file}"]
         given += [f"--promptlab-retired={one}" for one in retired]
         if not live:
@@ -73,6 +71,23 @@ def judge(
             return run_tests(there, ["--promptlab-live-changed", *given, *options, *tests], live=True)[0]
         finally:
             _keep(there / "cassettes", project / "cassettes")
+
+
+def _unjudged(laid: Laid, prompts: Collection[str]) -> Iterator[str]:
+    """Say what a branch changes that main's tests do not judge, and what they judge in another place."""
+    for old, new in sorted(laid.moved.items()):
+        yield f"renamed, and judged in its old place: {old} -> {new}"
+    folders = {str(PurePosixPath(name).parent) for name in laid.taken if PurePosixPath(name).name in FILES}
+    for what, names in (
+        (
+            "prompts that no test of main evaluates, changed or new",
+            sorted(folders - {*prompts, *laid.moved.values()}),
+        ),
+        ("not judged, since it is no data that main's tests read", laid.left),
+    ):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            yield f"{what}: {', '.join(names[:SHOWN])}{more}"
 
 
 def _keep(new: Path, cassettes: Path) -> None:

@@ -51,17 +51,21 @@ def parse(text: str) -> set[Look]:
     return {Look(*one) for one in fields if len(one) in FIELDS and one[:2] != ["task", "examples"]}
 
 
-def count(paths: Iterable[Path], task: Task, judged: Iterable[Evaluation]) -> tuple[int, int, int]:
+def count(
+    paths: Iterable[Path], task: Task, judged: Iterable[Evaluation], *, other: bool = False
+) -> tuple[int, int, int]:
     """Count what was judged on a test split, by several ledgers, this included.
 
     Returns:
-        The prompts ever, those on the present examples, and the recordings of these.
+        The prompts ever, those on the present examples, and the recordings of these; with `other`, the
+        recordings ever: another label makes other examples, but not a test split that nobody has looked at.
     """
     known = set().union(*map(read, paths), (_look(task, one) for one in judged))
     mine = [one for one in known if one.task == task.name]
     now = [one for one in mine if one.examples == task.test_hash]
-    recorded = {one[2:] for one in now if one.recording}
-    alone = {one.prompt for one in now} - {prompt for prompt, _ in recorded}
+    looks = mine if other else now
+    recorded = {one[2:] for one in looks if one.recording}
+    alone = {one.prompt for one in looks} - {prompt for prompt, _ in recorded}
     return len({one.prompt for one in mine}), len({one.prompt for one in now}), len(recorded) + len(alone)
 
 

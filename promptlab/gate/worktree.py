@@ -76,6 +76,7 @@ class Laid(NamedTuple):
 
     taken: tuple[str, ...]
     left: tuple[str, ...]  # what is no data
+    moved: dict[str, str]  # folders of prompts, and data, that were renamed: old path to new
 
 
 def lay(
@@ -124,10 +125,11 @@ def lay(
             _place(target, name).write_bytes(branch.content(name))
         else:
             raise BaseError(f"{name}: is no plain file in {branch.name}, and data have to be plain files")
-    for old, new in _moved(base, branch).items():
-        if is_data(old) and old in changes:
-            _place(target, old).write_bytes(branch.content(new))
-    return Laid(tuple(filter(is_data, changes)), tuple(name for name in changes if not is_data(name)))
+    moved = {old: new for old, new in _moved(base, branch).items() if is_data(old) and old in changes}
+    for old, new in moved.items():
+        _place(target, old).write_bytes(branch.content(new))
+    left = tuple(name for name in changes if not is_data(name))
+    return Laid(tuple(filter(is_data, changes)), left, dict(map(_whole, moved.items())))
 
 
 def _moved(base: Commit, branch: Commit) -> dict[str, str]:
@@ -141,6 +143,12 @@ def _moved(base: Commit, branch: Commit) -> dict[str, str]:
             parts = [one for one in branch.names(base.top / now.parent) if PurePosixPath(one).name in FILES]
             moved |= {str(was.parent / PurePosixPath(one).name): one for one in parts if gone}
     return moved
+
+
+def _whole(moved: tuple[str, str]) -> tuple[str, str]:
+    """Return folders, where a part of a prompt was renamed."""
+    old, new = map(PurePosixPath, moved)
+    return (str(old.parent), str(new.parent)) if old.name in FILES else moved
 
 
 def _place(target: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promptlab.gate.answers import read_notes
 from promptlab.gate.decide import Decision, decide, false_alarm
 from promptlab.gate.git import Commit
 from promptlab.gate.unjudged import unjudged
@@ -71,14 +72,15 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
             warning = one.brief if one.outcome == "warns" else None
             _run(session, nodeid, failure, warning, *_properties(one))
     profile, retired = options.profile(config).name, config.getoption("promptlab_retired")
-    asked = None if config.getoption("promptlab_main") else options.asked(config)
+    file = config.getoption("promptlab_main")
+    asked = None if file else options.asked(config)
     known = main.answers.values()
     missed = list(unjudged(config.rootpath, base, profile, results.pairs, retired, known, asked))
     if main.problem:
         _run(session, "promptlab::main", *((main.problem, None) if strict else (None, main.problem)))
     for lost in missed:
         _run(session, f"promptlab::recorded[{lost.recording}]", lost.why, None)
-    notes = [CODE[config.getoption("promptlab_main") is not None]]
+    notes = [CODE[file is not None], *(read_notes(Path(file)) if file else ())]
     notes += [f"retired on the command line, so that no test has to judge it: {one}" for one in retired]
     migrations = results.migrations
     if not texts:

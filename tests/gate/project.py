@@ -135,6 +135,22 @@ class Project:
             recording.calls[files.request_key("POST", "/v1/messages", body)] = call
         files.write(self.folder / CASSETTE, recording)
 
+    def crlf(self) -> None:
+        """Give prompt and requests the ends of lines that a checkout on Windows has."""
+
+        def ends(text: str) -> str:
+            return text.replace("\r\n", "\n").replace("\n", "\r\n")
+
+        for path in (self.folder / "prompt").iterdir():
+            path.write_bytes(ends(path.read_bytes().decode()).encode())
+        recording = files.read(self.folder / CASSETTE)
+        for call in recording.calls.values():
+            body = call["request"]["body"]
+            body["system"] = ends(body["system"])
+            for turn in body["messages"]:
+                turn["content"] = ends(turn["content"])
+        files.write(self.folder / CASSETTE, recording)
+
     def looked(self, *recordings: str) -> None:
         """Enter recordings of other prompts into the ledger, as judged on the present test split."""
         path = self.folder / "cassettes/ledger.csv"

@@ -105,6 +105,8 @@ def test_a_folder_that_was_renamed_is_followed_and_judged(project, judge):
     done = judge()
     assert 1 == done.code, done.shown
     assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+    by_main = "judged by main's code" in done.shown
+    assert by_main == ("renamed, and judged in its old place: prompt -> moved" in done.shown)
 
 
 def test_a_folder_that_cannot_be_followed_is_gone_and_fails(project, judge):
@@ -227,6 +229,19 @@ def test_a_base_whose_prompt_is_a_pointer_fails_and_says_what_to_do(project, ses
     assert 1 == done.code, done.shown
     assert f"FAILED {TITLE} - unreadable: main" in done.shown
     assert "is in Git LFS" in done.shown
+
+
+def test_ends_of_lines_are_those_of_a_checkout_on_both_sides(project, judge):
+    """What was recorded has them, so the base is not found without them."""
+    project.write(".gitattributes", "prompt/*.md eol=crlf\n")
+    project.crlf()
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "windows")
+    project.propose("worse")
+    project.crlf()
+    done = judge()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
 
 
 def test_data_behind_a_link_are_refused(project, gate):
@@ -397,6 +412,50 @@ def test_easy_examples_that_are_added_do_not_outvote_what_was_broken(project, ju
     assert 1 == done.code, done.shown
     assert "by main's labels and reading: worse: do not merge" in done.shown
     assert "new, or in another group: 600 examples" in done.shown
+
+
+def test_relabelling_without_a_change_of_the_prompt_warns_since_the_next_one_is_judged_by_it(project, judge):
+    rows = project.rows
+    for row in [row for row in rows if row["split"] == "test"][:30]:
+        row["label"] = {"sincere": "insincere", "insincere": "sincere"}[row["label"]]
+    project.rows = rows
+    done = judge("--strict")
+    assert 0 == done.code, done.shown
+    assert (
+        "PromptWarning: insincere: evaluate-test: unchanged: the same requests and answers, but" in done.shown
+    )
+    assert "relabelled: 30\n" in done.shown
+
+
+def test_looks_count_although_a_branch_changes_an_example(project, judge):
+    """Another example makes another test split, but not one that nobody has looked at."""
+    project.looked(*(f"{n:08x}" for n in range(2_000)))
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "looks")
+    project.propose("better")
+    rows = project.rows
+    for row in [row for row in rows if row["split"] == "test"][:1]:
+        row["label"] = {"sincere": "insincere", "insincere": "sincere"}[row["label"]]
+    project.rows = rows
+    assert "of 2000 recordings on these examples, one may look so by chance" in judge().shown
+
+
+@pytest.mark.thorough
+def test_a_prompt_that_no_test_of_main_evaluates_is_listed(project, gate):
+    project.write("other/system.md", "Say yes.\n")
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "other")
+    project.write("other/system.md", "Say no.\n")
+    done = gate()
+    assert "- prompts that no test of main evaluates, changed or new: other\n" in done.comment
+    assert "prompts that no test of main evaluates, changed or new: other\n" in done.shown
+
+
+def test_a_quote_with_unseen_characters_in_its_words_is_a_quote(project, session):
+    project.propose("better")
+    (shown,) = [row for row in project.rows if row["split"] == "test"][:1]
+    project.quote("For example: " + " ".join(f"{word[:2]}\u200b{word[2:]}" for word in shown["text"].split()))
+    assert "leaks: the prompt quotes examples that it is judged on" in session().shown
 
 
 def test_looks_that_a_branch_takes_out_of_the_ledger_still_count(project, judge):

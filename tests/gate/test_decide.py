@@ -51,6 +51,9 @@ CASES = {
     "better, shown to be no worse by .05 by main's labels too": judged(
         *BETTER, main=ByMain(*ABOUT, (), (), ("e1",), ())
     ),
+    "unchanged, under other rules": judged(
+        SAME, SAME, same=True, main=ByMain(SAME, SAME, (), (), ("e1",), ())
+    ),
     "unchanged": judged(SAME, SAME, same=True),
     "new": judged(None, None, known=False),
 }

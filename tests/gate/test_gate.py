@@ -158,13 +158,14 @@ def test_a_project_may_publish_ids_only(project):
     assert "broken: do not merge" in junit
 
 
-def test_a_typo_that_was_fixed_is_named_and_makes_no_test(project):
+def test_a_typo_that_was_fixed_is_named_and_warns(project):
     project.edit("data.csv", TYPO, FIXED)
     project.take("fixed")
     project.commit("typo")
     done = project.judged()
     assert 0 == done.code, done.shown
-    assert "2 passed" in done.shown
+    assert "3 passed, 1 warning" in done.shown
+    assert "unchanged: the same requests and answers, but other labels, examples or" in done.shown
     assert (
         "also changed: data: data.csv: 1 example (q009) new or changed, 1 row of main changed or gone"
         in done.shown

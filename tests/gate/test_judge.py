@@ -36,7 +36,14 @@ def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     assert "- judged by main's code\n" in done.comment
     assert "author's code" not in done.comment
     assert not mark.exists()
-    assert "not judged here, since they are no data that these tests read:\n  conftest.py\n" in done.shown
+    assert (
+        "not judged, since it is no data that main's tests read: conftest.py, prompt/conftest.py, "
+        in done.shown
+    )
+    assert (
+        "not judged, since it is no data that main's tests read: conftest.py, prompt/conftest.py, "
+        in done.comment
+    )
 
 
 def test_a_git_that_cannot_merge_without_a_working_tree_is_named(project, gate, tmp_path, monkeypatch):
