@@ -116,7 +116,7 @@ def read(path: Path) -> dict[str, Answers]:
     try:
         lines = path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
         found = [_parsed(json.loads(line)) for line in lines if line]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecordingError(f"{path}: expected what --promptlab-answers writes: {error}") from error
     return {one.title: one for one in found}
 

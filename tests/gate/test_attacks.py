@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zlib
 
@@ -242,6 +243,40 @@ def test_ends_of_lines_are_those_of_a_checkout_on_both_sides(project, judge):
     done = judge()
     assert 1 == done.code, done.shown
     assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+
+
+def test_a_damaged_recording_of_the_base_fails_by_its_name(project, session):
+    """Under another name than that of the test, too."""
+    path = project.folder / CASSETTE
+    text = path.read_text(encoding="utf-8")
+    project.write(CASSETTE.replace("-test", "-old"), text[: len(text) // 2])
+    path.unlink()
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "damaged")
+    project.propose("worse")
+    done = session()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - unreadable: main" in done.shown
+    assert f"could not be read from the base: main:{CASSETTE.replace('-test', '-old')}" in done.shown
+
+
+def test_a_base_that_does_not_say_who_answered_fails(project, session):
+    """Two models, neither the profile's, have answered all of it."""
+    recording = files.read(project.folder / CASSETTE)
+    for key, call in list(recording.calls.items()):
+        del recording.calls[key]
+        for name in ("one", "two"):
+            other = copy.deepcopy(call)
+            other["request"]["body"]["model"] = name
+            recording.calls[files.request_key("POST", "/v1/messages", other["request"]["body"])] = other
+    files.write(project.folder / CASSETTE, recording)
+    project.git("commit", "--quiet", "-am", "two")
+    project.propose("worse")
+    done = session()
+    assert 1 == done.code, done.shown
+    assert (
+        "the recordings of main hold answers of one and two with different settings to the same" in done.shown
+    )
 
 
 def test_data_behind_a_link_are_refused(project, gate):
