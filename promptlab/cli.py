@@ -166,9 +166,10 @@ def _files(known: argparse.Namespace) -> list[Path]:
 
 
 def _verify(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.cassettes.format import problems
+    from promptlab.cassettes.format import EXAMPLES, problems
 
     files = _files(known)
+    files += [path for one in known.files if one.is_dir() for path in sorted(one.rglob(f"*{EXAMPLES}"))]
     found = [problem for path in files for problem in problems(path)]
     sys.stdout.writelines(f"{problem}\n" for problem in found)
     sys.stdout.write(f"{len(files)} checked, {len(found)} problem{'' if len(found) == 1 else 's'}\n")

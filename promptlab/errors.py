@@ -8,15 +8,23 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from promptlab.secrets import masked
+
 
 def shorten(value: object, most: int = 80) -> str:
     """Return the repr of a value, cut to so many characters."""
-    shown = repr(value)
+    shown = repr(masked(value) if isinstance(value, str) else value)
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 class PromptlabError(Exception):
-    """Base of every error promptlab raises on purpose."""
+    """Base of every error promptlab raises on purpose; what has the shape of a key is masked."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
+
+    def __repr__(self) -> str:
+        return masked(super().__repr__())
 
 
 class ExtractorError(PromptlabError):

@@ -37,17 +37,23 @@ _resolving = threading.local()
 
 @contextlib.contextmanager
 def only_loopback(
-    who: str, *, hosts: frozenset[str] = frozenset(), closed_ports: frozenset[int] = frozenset()
+    who: str,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    closed_ports: frozenset[int] = frozenset(),
+    proxies: bool = False,
 ) -> Iterator[None]:
     """Refuse every connection beyond loopback and `hosts`, and to `closed_ports` of loopback.
 
+    A proxy on loopback leads beyond it, so those that the environment names are refused, unless `proxies`.
     NetworkBlocked is raised in whoever tries, naming the address, and the test or else `who`.
     """
     global _rule, _hooked
     if not _hooked:  # a hook cannot be removed, so there is one, and it is idle without a rule
         sys.addaudithook(_audit)
         _hooked = True
-    before, _rule = _rule, _Rule(who, hosts, closed_ports)
+    through = () if proxies else getproxies().values()
+    before, _rule = _rule, _Rule(who, hosts, closed_ports | _ports(through))
     try:
         yield
     finally:
@@ -57,14 +63,18 @@ def only_loopback(
 def only_to(who: str, urls: Iterable[str]) -> AbstractContextManager[None]:
     """Refuse every connection beyond loopback but those to these servers and to the proxies in use."""
     hosts = (urlsplit(url).hostname for url in (*urls, *getproxies().values()))
-    return only_loopback(who, hosts=frozenset(filter(None, hosts)))
+    return only_loopback(who, hosts=frozenset(filter(None, hosts)), proxies=True)
 
 
 def not_even_to(who: str, urls: Iterable[str]) -> AbstractContextManager[None]:
     """Refuse every connection beyond loopback, and to these servers where they are on loopback."""
-    servers = [urlsplit(url) for url in urls]
-    ports = (one.port for one in servers if one.port and is_loopback(one.hostname or ""))
-    return only_loopback(who, closed_ports=frozenset(ports))
+    return only_loopback(who, closed_ports=_ports(urls))
+
+
+def _ports(urls: Iterable[str]) -> frozenset[int]:
+    """Return the ports of the servers that are on loopback."""
+    servers = [urlsplit(url if "://" in url else f"http://{url}") for url in urls]
+    return frozenset(one.port for one in servers if one.port and is_loopback(one.hostname or ""))
 
 
 def is_loopback(host: str) -> bool:
@@ -82,8 +92,10 @@ def is_loopback(host: str) -> bool:
 def _audit(event: str, args: tuple[object, ...]) -> None:
     if _rule is None or not event.startswith("socket."):
         return
-    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         _check_name(_rule, args[0])
+    elif event == "socket.getnameinfo":
+        _check_address(_rule, (*args[0][:1], None) if isinstance(args[0], tuple) else args[0])
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         _check_address(_rule, args[1])
 

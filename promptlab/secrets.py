@@ -5,6 +5,7 @@ profile files hold. It is searched for as it is, percent-encoded, in hexadecimal
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
@@ -13,21 +14,65 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 SHORTEST = 8  # characters; anything shorter is found in innocent text
+LONG = 16  # characters of a part of a path that may be a credential
 
-#: Keys as their issuers write them: Anthropic, OpenAI and others, GitHub, Slack, AWS, Google, JWT, PEM.
-SHAPES = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk-[A-Za-z0-9_-]{20,}"
-    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}"
-    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"
-    r"|(?:AKIA|ASIA)[A-Z0-9]{16}"
-    r"|AIza[A-Za-z0-9_-]{30,}"
-    r"|hf_[A-Za-z0-9]{30,}"
-    r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]*(?:-----END [A-Z ]*PRIVATE KEY-----)?)"
-)
+DIGIT = r"(?=[A-Za-z_.-]*[0-9])"  # follows, so that hyphened-words-are-not-taken-for-keys
+BEGIN = "-----BEGIN "
+
+#: Keys as their issuers write them, by the prefixes that vendors publish, as of November 2026; and what follows.
+VENDORS: dict[str, tuple[tuple[str, ...], str]] = {
+    "Anthropic, OpenAI and others": (("sk-",), DIGIT + r"[A-Za-z0-9_-]{20,}"),
+    "GitHub": (("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), r"[A-Za-z0-9_]{30,}"),
+    "GitLab": (
+        ("glpat-", "gloas-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "glsoat-"),
+        DIGIT + r"[A-Za-z0-9_.-]{20,}",
+    ),
+    "Slack": (
+        ("xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"),
+        DIGIT + r"[A-Za-z0-9.-]{10,}",
+    ),
+    "AWS": (("AKIA", "ASIA", "ABIA", "ACCA"), r"[A-Z0-9]{16}"),
+    "Google": (("AIza", "GOCSPX-", "ya29.", "1//0"), r"[A-Za-z0-9_.-]{20,}"),
+    "Stripe": (
+        ("sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "whsec_"),
+        r"[A-Za-z0-9+/=]{16,}",
+    ),
+    "SendGrid": (("SG.",), r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{32,}"),
+    "npm": (("npm_",), r"[A-Za-z0-9]{30,}"),
+    "PyPI": (("pypi-",), DIGIT + r"[A-Za-z0-9_-]{30,}"),
+    "Hugging Face": (("hf_", "api_org_"), r"[A-Za-z0-9]{30,}"),
+    "xAI": (("xai-",), DIGIT + r"[A-Za-z0-9_-]{20,}"),
+    "Groq": (("gsk_",), r"[A-Za-z0-9]{30,}"),
+    "Replicate": (("r8_",), r"[A-Za-z0-9]{30,}"),
+    "DigitalOcean": (("dop_v1_", "doo_v1_", "dor_v1_"), r"[a-f0-9]{40,}"),
+    "Databricks": (("dapi",), r"[a-f0-9]{32}(?:-[0-9])?"),
+    "HashiCorp Vault": (("hvs.", "hvb.", "hvr."), r"[A-Za-z0-9_-]{20,}"),
+    "Shopify": (("shpat_", "shpca_", "shppa_", "shpss_"), r"[A-Fa-f0-9]{32}"),
+    "Linear": (("lin_api_", "lin_oauth_"), r"[A-Za-z0-9]{30,}"),
+    "New Relic": (("NRAA-", "NRAK-", "NRII-", "NRJS-", "NRRA-", "NRSP-"), r"[A-Za-z0-9]{19,}"),
+    "LangSmith": (("lsv2_pt_", "lsv2_sk_"), r"[A-Za-z0-9_]{32,}"),
+    "age": (("AGE-SECRET-KEY-1",), r"[A-Z0-9]{40,}"),
+    "JSON web tokens": (("eyJ",), r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    "PEM and PGP, with or without headers and end": (
+        (BEGIN,),
+        r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[^-]|-(?!----)){0,20000}"
+        r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\\s]*)",
+    ),
+    "HTTP headers": (
+        ("Bearer", "bearer", "BEARER", "Basic", "basic", "BASIC"),
+        r"\s+(?=[^\s0-9]*[0-9])[A-Za-z0-9+/=._~-]{20,}",
+    ),
+}
+PREFIXES = (*(prefix for prefixes, _ in VENDORS.values() for prefix in prefixes), "://")
+
+#: Where one begins: not within a word, but behind an escape, whose letter is none, as in a repr or in JSON.
+START = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
+OF_URL = r"(?<=://)[^\s/@:\"'<>\\]{0,200}:[^\s/@\"'<>\\]{1,200}(?=@)"  # user and password
+_EACH = (f"(?:{'|'.join(map(re.escape, prefixes))}){rest}" for prefixes, rest in VENDORS.values())
+SHAPES = re.compile(f"{START}(?:{'|'.join(_EACH)})|{OF_URL}")
 
 #: Request headers that say nothing secret; each other one may be a credential.
 HARMLESS = re.compile(
@@ -45,11 +90,23 @@ ENDS_SECRET = re.compile(
 
 
 def masked(text: str) -> str:
-    """Replace everything that has the shape of a key; a JSON document stays one.
+    """Replace everything that has the shape of a key.
 
-    Two keys get two replacements, so that texts that differ in nothing else stay different.
+    Two keys get two replacements, so that texts that differ in nothing else stay different. The text is one
+    that people wrote: within JSON, HTML or Markdown, an escape may stand where a key begins.
     """
+    if not any(prefix in text for prefix in PREFIXES):  # nearly always, and ten times as fast
+        return text
     return SHAPES.sub(_mask, text)
+
+
+def screened(value: Any) -> Any:
+    """Mask each string of a JSON value, names included: before it is written in whatever form."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {screened(name): screened(field) for name, field in value.items()}
+    return [screened(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _mask(found: re.Match[str]) -> str:
@@ -89,7 +146,18 @@ def credential_in(
 def _sent(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in headers.items():
         if not HARMLESS.fullmatch(name):
-            yield f"the request's header {name!r}", str(value).removeprefix("Bearer ").strip()
+            where, sent = f"the request's header {name!r}", str(value).removeprefix("Bearer ").strip()
+            yield where, sent
+            if sent.startswith("Basic "):  # what a URL's user and password become
+                with contextlib.suppress(ValueError):
+                    yield where, base64.b64decode(sent[6:]).decode().partition(":")[2]
+
+
+def in_url(url: str) -> Iterator[str]:
+    """Yield what of a URL may be a credential: user, password, and parts of its path with a digit."""
+    parts = urlsplit(url)
+    yield from (unquote(one) for one in (parts.username, parts.password) if one)
+    yield from (unquote(one) for one in parts.path.split("/") if len(one) >= LONG and re.search("[0-9]", one))
 
 
 def kept() -> tuple[tuple[str, str], ...]:
@@ -97,6 +165,7 @@ def kept() -> tuple[tuple[str, str], ...]:
     names = ("ANTHROPIC_", "CLAUDE_")
     found = {name: value for name, value in os.environ.items() if name.startswith(names)}
     known = [(name, value) for name, value in found.items() if SECRET_NAME.search(name)]
+    known += [(name, part) for name, value in found.items() if "://" in value for part in in_url(value)]
     others = ((name, value) for name, value in os.environ.items() if name not in found)
     known += [(name, value) for name, value in others if ENDS_SECRET.search(name) and not _a_word(value)]
     for one in found.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():

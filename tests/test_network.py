@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from promptlab.errors import NetworkBlocked
-from promptlab.network import is_loopback, only_loopback
+from promptlab.network import is_loopback, not_even_to, only_loopback, only_to
 
 from .server import serving
 
@@ -22,6 +22,8 @@ WAYS_OUT = {
     "connection": lambda: socket.create_connection(FAR, timeout=1),
     "connection by name": lambda: socket.create_connection(("example.invalid", 9), timeout=1),
     "look-up": lambda: socket.getaddrinfo("example.invalid", 80),
+    "reverse look-up": lambda: socket.gethostbyaddr(FAR[0]),
+    "another reverse look-up": lambda: socket.getnameinfo(FAR, 0),
     "old look-up": lambda: socket.gethostbyname("example.invalid"),
     "connect_ex": lambda: socket.socket().connect_ex(FAR),
     "the C module": lambda: _socket.socket().connect(FAR),
@@ -95,3 +97,16 @@ def test_these_are_loopback(host):
 @pytest.mark.parametrize("host", ["10.0.0.1", "api.anthropic.com", "localhost.example.com", "::2"])
 def test_these_are_not_loopback(host):
     assert not is_loopback(host)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_proxy_on_loopback_leads_beyond_it_and_is_closed_on_replay(monkeypatch):
+    with serving(lambda body: "x") as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.url)
+        port = int(server.url.rpartition(":")[2])
+        with not_even_to("this test", []), pytest.raises(NetworkBlocked):
+            socket.create_connection(("127.0.0.1", port))
+        with only_loopback("this test"), pytest.raises(NetworkBlocked):
+            socket.create_connection(("127.0.0.1", port))
+        with only_to("this test", []):
+            socket.create_connection(("127.0.0.1", port)).close()

@@ -80,14 +80,14 @@ def request_key(method: str, path: str, body: Any, repeat: int = 0) -> str:
     What has the shape of a key counts as masked, since it is stored so. A repeated request differs from
     the first by its number.
     """
-    text = secrets.masked(canonical(body))
+    text = canonical(body)
     again = f" repeat {repeat}" if repeat else ""
     return f"{method} {api_path(path)} {hashlib.sha256(text.encode()).hexdigest()}{again}"
 
 
 def canonical(body: Any) -> str:
-    """Write a request's body so that equal requests give equal text."""
-    return json.dumps(_matched(body), sort_keys=True, separators=(",", ":"))
+    """Write a request's body, as it is kept, so that equal requests give equal text."""
+    return json.dumps(secrets.screened(_matched(body)), sort_keys=True, separators=(",", ":"))
 
 
 def _matched(value: Any) -> Any:
@@ -287,7 +287,7 @@ def write(path: Path, recording: Recording) -> None:
     strings: dict[str, str] = {}
     lines = [line_of(_with_references(recording.calls[key], strings)) for key in order]
     new = {"promptlab": FORMAT, "strings": dict(sorted(strings.items()))}
-    header = secrets.masked(line_of({"promptlab": FORMAT, "origin": None} | recording.header | new))
+    header = line_of(secrets.screened({"promptlab": FORMAT, "origin": None} | recording.header | new))
     unfinished = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -381,6 +381,9 @@ def problems(path: Path) -> Iterator[str]:
     if not path.exists():
         yield f"{path}: there is no such file"
         return
+    if path.name.endswith(EXAMPLES):
+        yield from _problems_of_examples(path)
+        return
     try:
         recording = read(path)
     except RecordingError as error:
@@ -401,6 +404,25 @@ def problems(path: Path) -> Iterator[str]:
         yield from (f"{path}, line {number}: {problem}" for problem in _problems_of_call(entry))
 
 
+def _problems_of_examples(path: Path) -> Iterator[str]:
+    """Yield the lines of a copy of examples that hold a secret."""
+    for number, line in enumerate(path.read_bytes().decode(errors="replace").split("\n"), start=1):
+        try:
+            row = json.loads(line) if line else {}
+        except ValueError as error:
+            yield f"{path}, line {number}: {error}"
+            continue
+        yield from (f"{path}, line {number}: {problem}" for problem in _secrets_in(row, "example"))
+
+
+def _secrets_in(value: Any, what: str) -> Iterator[str]:
+    for place, text in secrets.places(value, what):
+        if secrets.SHAPES.search(text):
+            yield f"{place} holds what looks like a key"
+    if found := secrets.credential_in(value, what, {}, secrets.kept()):
+        yield f"{found[0]} holds a credential that is in use, from {found[1]}"
+
+
 def _problems_of_call(entry: Entry) -> Iterator[str]:
     asked, answered = entry["request"], entry["response"]
     for where, part, kept in (("request", asked, REQUEST_HEADERS), ("response", answered, RESPONSE_HEADERS)):
@@ -413,11 +435,7 @@ def _problems_of_call(entry: Entry) -> Iterator[str]:
     blocks = answered["body"].get("content", [])
     dropped |= {"signature"} & {name for block in blocks for name in block}
     yield from (f"the answer's {name!r} should have been dropped" for name in sorted(dropped))
-    for place, text in secrets.places(entry, "call"):
-        if secrets.SHAPES.search(text):
-            yield f"{place} holds what looks like a key"
-    if found := secrets.credential_in(entry, "call", {}, secrets.kept()):
-        yield f"{found[0]} holds a credential that is in use, from {found[1]}"
+    yield from _secrets_in(entry, "call")
 
 
 # -- vcrpy's own format -------------------------------------------------------------------------

@@ -133,17 +133,18 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         if self._journal is None:
             raise RecordingError(f"{self.file}: was closed while a call was under way")
         self._refuse_credentials(entry, "call", request)
-        line = secrets.masked(whole := files.line_of(entry))
-        if line != whole:
+        screened: Entry = secrets.screened(entry)
+        if screened != entry:
             found = (place for place, text in secrets.places(entry, "call") if secrets.SHAPES.search(text))
             self._masked.update(found)
-            entry = json.loads(line)
-        self._journal.append(line)
+            entry = screened
+        self._journal.append(files.line_of(entry))
         self._calls[_key_of(request)] = entry
         self.played.add(_key_of(request))
 
     def _refuse_credentials(self, entry: Entry, path: str, request: VcrRequest) -> None:
-        found = secrets.credential_in(entry, path, request.headers, self._credentials)
+        url = [("the server's URL", one) for one in secrets.in_url(request.uri)]
+        found = secrets.credential_in(entry, path, request.headers, [*self._credentials, *url])
         if found is not None:
             place, name = found
             raise RecordingError(

@@ -12,6 +12,7 @@ from promptlab.cassettes.format import EXAMPLES
 from promptlab.data.task import Task
 from promptlab.errors import RecordingError
 from promptlab.records import Example
+from promptlab.secrets import screened
 
 DROPPED = ("source", "overlay")  # what says nothing about an example
 SHOWN = 10  # ids that are named
@@ -22,7 +23,7 @@ def save(recording: Path, task: Task) -> None:
     home = {example.id: split for split, examples in task.splits.items() for example in examples}
     rows = [asdict(e) | {"split": home[e.id]} for e in task.examples]
     kept = [{k: v for k, v in row.items() if k not in DROPPED and v} for row in rows]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+    text = "".join(json.dumps(screened(row), ensure_ascii=False) + "\n" for row in kept)
     recording.with_suffix(EXAMPLES).write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -17,6 +17,7 @@ from promptlab.data.task import Task
 from promptlab.errors import RecordingError
 from promptlab.records import Example, Label, Metric, Model, Prediction, Prompt, Reply, shown
 from promptlab.scoring.evaluation import Evaluation, by_example, score
+from promptlab.secrets import masked, screened
 
 GONE = "not judged any more"  # why a prediction has no label: the branch does not ask about that text
 NO_REPLY = Reply("", "", (), "", 0, 0)
@@ -89,12 +90,15 @@ def answers(
 def _row(row: Prediction) -> Row:
     one = row.example
     answer = None if row.missing else shown(row.label)
-    return Row(one.id, one.text, one.label, one.group, answer, row.missing, row.repeat, row.score)
+    return Row(one.id, masked(one.text), one.label, one.group, answer, row.missing, row.repeat, row.score)
 
 
 def write(path: Path, found: Iterable[Answers]) -> None:
     """Write evaluations, in order of their titles."""
-    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in sorted(found, key=lambda one: one.title)]
+    lines = [
+        json.dumps(screened(asdict(one)), ensure_ascii=False)
+        for one in sorted(found, key=lambda one: one.title)
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogatepass")
 
@@ -174,7 +178,7 @@ Rows = Mapping[str, tuple[Prediction, ...]]  # by the example's id
 
 
 def _text(rows: Sequence[Prediction]) -> str:
-    return rows[0].example.text
+    return masked(rows[0].example.text)
 
 
 def _relabelled(asked: Rows, ours: Rows, kept: Collection[str]) -> Iterator[Change]:

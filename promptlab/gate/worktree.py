@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from promptlab.gate import ledger
 from promptlab.gate.git import BaseError, Commit
 from promptlab.models.prompts import FILES
 
@@ -104,23 +103,20 @@ def lay(
         BaseError: for a link, or a file whose content git does not have.
     """
     cassettes = PurePosixPath(base.inside(project), "cassettes")
-    looks = str(cassettes / "ledger.csv")
 
     def is_data(name: str) -> bool:
         path = PurePosixPath(name)
         recorded = recordings and cassettes in path.parents and path.suffix == ".jsonl"
-        return path.name in FILES or recorded or name in (looks, *data)
+        looks = path == cassettes / "ledger.csv"  # main's own count as well, whatever the branch leaves
+        return path.name in FILES or recorded or looks or name in data
 
     changes = base.diff(branch)
     for name, mode in changes.items():
         if not is_data(name):
             continue
         if mode == ABSENT:
-            if name not in (looks, *kept) and str(PurePosixPath(name).parent) not in kept:
+            if name not in kept and str(PurePosixPath(name).parent) not in kept:
                 _place(target, name).unlink(missing_ok=True)
-        elif mode in PLAIN and name == looks:  # a branch may add looks, and take none away
-            place, text = _place(target, name), branch.content(name).decode(errors="replace")
-            ledger.write(place, ledger.read(place) | ledger.parse(text))
         elif mode in PLAIN:
             _place(target, name).write_bytes(branch.content(name))
         else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
-from promptlab.models.messages_api import REPEAT, arguments, reply_in, url_of
+from promptlab.models.messages_api import REPEAT, arguments, reply_in, shown_url, url_of
 from promptlab.network import is_loopback
 from promptlab.records import Model, Reply, Request, Usage
 
@@ -125,21 +125,22 @@ class Client:
             try:
                 message = await self._at(model).messages.create(**body)
             except TypeError as error:  # the SDK's word for "no credential"
-                raise ModelError(_advice(model, error)) from error
+                raise ModelError(_advice(model, error)) from None
             except anthropic.APIError as error:
                 if isinstance(error.__cause__, PromptlabError):
                     raise error.__cause__ from None
                 if attempt == ATTEMPTS or not _worth_retrying(error):
-                    raise ModelError(_advice(model, error)) from error
+                    raise ModelError(_advice(model, error)) from None  # its body may hold the text
                 await asyncio.sleep(_wait(error, attempt))
             else:
                 if not isinstance(message.content, list):
-                    raise ModelError(f"{url_of(model)} answered with status 200, but with no message")
+                    raise ModelError(f"{shown_url(model)} answered with status 200, but with no message")
                 return reply_in(message.to_dict(mode="json"))
         raise AssertionError("unreachable")
 
     def _at(self, model: Model) -> anthropic.AsyncAnthropic:
         """Return the client for a model's server; all share one connection pool."""
+        url_of(model)  # one that cannot be used is refused
         if model.base_url is None:
             return self._sdk
         if model.base_url not in self._servers:
@@ -161,7 +162,7 @@ def reachable(*models: Model) -> None:
             except (TypeError, anthropic.APIError) as error:
                 # Any other status is an answer too: not every server has this list.
                 if isinstance(error, TypeError) or getattr(error, "status_code", None) in (None, 401, 403):
-                    raise ModelError(_advice(model, error)) from error
+                    raise ModelError(_advice(model, error)) from None
 
     for model in {model.base_url: model for model in models}.values():
         asyncio.run(reach(model))
@@ -186,7 +187,7 @@ def _wait(error: anthropic.APIError, attempt: int) -> float:
 
 def _advice(model: Model, error: Exception) -> str:
     """Say in one sentence what was refused and what to set."""
-    where = url_of(model)
+    where = shown_url(model)
     status = getattr(error, "status_code", None)
     if isinstance(error, TypeError):
         return f"no credential for {where}: set ANTHROPIC_API_KEY"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from promptlab.errors import ModelError
 from promptlab.records import Model, Reply, Request
@@ -17,8 +18,23 @@ TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"
 
 
 def url_of(model: Model) -> str:
-    """Return the address of a model's server; by default it is the SDK's own."""
-    return model.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+    """Return the address of a model's server; by default it is the SDK's own. Never shown, see `shown_url`.
+
+    ModelError for one with a query: each call has its own path, so it would be lost, and it may be a secret.
+    """
+    url = model.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or parts.scheme not in ("http", "https") or not parts.hostname:
+        why = "expected http(s)://host[:port][/path], without a query"
+        raise ModelError(f"base_url of {model.name}: {shown_url(model)}: {why}")
+    return url
+
+
+def shown_url(model: Model) -> str:
+    """Return the address of a model's server for people: user, password, path and query may be secret."""
+    parts = urlsplit(model.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com")
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{'/...' if parts.path.strip('/') else ''}"
 
 
 def arguments(request: Request) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from promptlab.secrets import masked
+
 
 class Console:
     """Shows lines while the session runs; without pytest's config it prints them."""
@@ -26,7 +28,7 @@ class Console:
     def _write(self, line: str, verbosity: int) -> None:
         """Write at once, whatever is being captured; pytest's own output stays whole."""
         if self._config is None:
-            print(harmless(line))  # noqa: T201 - that is what it is for
+            print(harmless(masked(line)))  # noqa: T201 - that is what it is for
             return
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         capture = self._config.pluginmanager.get_plugin("capturemanager")
@@ -34,11 +36,12 @@ class Console:
             return
         with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
             reporter.ensure_newline()
-            reporter.write_line(harmless(line))
+            reporter.write_line(harmless(masked(line)))
 
 
 def shielded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines; on GitHub, between marks that stop it from running commands found in them."""
+    """Yield lines, masked; on GitHub, between marks that stop it from running commands found in them."""
+    lines = map(masked, lines)
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield from lines
         return

@@ -21,6 +21,7 @@ from promptlab.plugin.results import Results
 from promptlab.report import markdown
 from promptlab.report.changes import changed_files
 from promptlab.report.withheld import withheld
+from promptlab.secrets import masked
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
 CODE = {
@@ -170,6 +171,7 @@ def _annotations(one: Decision) -> Iterator[str]:
 
 
 def _escaped(text: str, more: str = "") -> str:
+    text = masked(text)
     for sign in "%\r\n" + more:
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text

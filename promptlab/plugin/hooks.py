@@ -122,6 +122,21 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mask what has the shape of a key in what a test said, before it is shown or written."""
+    report = yield
+    if not report.failed and not report.sections:
+        return report
+    from promptlab.secrets import masked
+
+    said = report.longreprtext if report.failed else ""
+    if masked(said) != said:
+        report.longrepr = masked(said)
+    report.sections = [(name, masked(text)) for name, text in report.sections]
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Close the network to all tests, where the project wants that; once they have run, judge the prompts."""
     with contextlib.ExitStack() as closed:

@@ -217,7 +217,7 @@ def describe(config: pytest.Config) -> str:
     """Say in a line who answered the calls that are replayed, or who will be asked."""
     from promptlab.cassettes import format as files
     from promptlab.errors import PromptlabError
-    from promptlab.models.messages_api import url_of
+    from promptlab.models.messages_api import shown_url
 
     try:
         used = profile(config)
@@ -225,6 +225,6 @@ def describe(config: pytest.Config) -> str:
         return f"promptlab: {error}"
     who = files.describe(config.rootpath / "cassettes" / used.name)
     if makes_calls(config):
-        asked = {f"{model.name} at {url_of(model)}" for model in (used.classifier, used.critic)}
+        asked = {f"{model.name} at {shown_url(model)}" for model in (used.classifier, used.critic)}
         who = f"asks {' and '.join(sorted(asked))}"
     return f"promptlab: profile {used.name}, {who}"

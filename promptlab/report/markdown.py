@@ -74,7 +74,7 @@ def document(
     each = (limit - _size(head) - _size(foot)) // max(1, len(decisions) + len(migrations))
     sections = [_section(one, each, texts) for one in decisions] if each > SHORTEST else []
     sections += [_migration(one, each) for one in migrations] if each > SHORTEST else []
-    return masked("\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n")
+    return "\n".join([head, *sections, foot if sections or not decisions else ""]) + "\n"
 
 
 #: What Markdown may take for more than text: in a line, at its start, and in addresses.
@@ -87,7 +87,7 @@ TURNING = "[\u202a-\u202e\u2066-\u2069]"
 
 def literal(text: str) -> str:
     """Write a text on one line, so that Markdown and GitHub take it for nothing but text."""
-    shown = unlinked(" ".join(text.split()))
+    shown = unlinked(" ".join(masked(text).split()))
     return re.sub(MEANT, lambda sign: f"&#{ord(sign[0])};", shown)
 
 
@@ -219,7 +219,9 @@ def _words(one: Decision, texts: bool) -> str:
 
 def _marked(old: str, new: str) -> str:
     tags = {"same": "{}", "removed": "<del>{}</del>", "added": "<ins>{}</ins>"}
-    return "".join(tags[kind].format(unlinked(html.escape(text))) for kind, text in diff(old, new))
+    return "".join(
+        tags[kind].format(unlinked(html.escape(text))) for kind, text in diff(masked(old), masked(new))
+    )
 
 
 def _flips(found: Comparison | None, room: int) -> str:

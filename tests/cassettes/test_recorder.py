@@ -670,7 +670,7 @@ DAMAGE = {
         "header 'set-cookie' should have been dropped",
     ),
     "a key": (
-        lambda lines: [lines[0], lines[1].replace("you said", "sk-" + "a" * 30), *lines[2:]],
+        lambda lines: [lines[0], lines[1].replace("you said", "sk-" + "a1" * 15), *lines[2:]],
         "call.response.body.content[0].text holds what looks like a key",
     ),
     "a line less": (lambda lines: [*lines[:2], lines[2][:40]], "the file ends within a line"),

@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from promptlab import cli
 from promptlab.cassettes import format as files
 
 from ..server import serving
@@ -528,6 +529,46 @@ def test_an_honest_better_prompt_passes_with_strict(project, judge, change):
     done = judge("--strict")
     assert 0 == done.code, done.shown
     assert "better: OK to merge" in done.shown
+
+
+def test_what_the_base_has_recorded_is_missed_by_its_header_alone(project):
+    """Where a branch changes prompts alone, main's tests are not run to find out."""
+    project.propose("worse")
+    project.commit("worse")
+    done = project.judged("--deselect=test_prompt.py")
+    assert 1 == done.code, done.shown
+    said = f"{CASSETTE}: main ("
+    assert f"FAILED promptlab::recorded[{CASSETTE}] - {said}" in done.shown
+    assert "has it recorded for the prompt prompt, and no test that ran judges that one" in done.shown
+    for retired in ("prompt", CASSETTE):
+        done = project.judged("--deselect=test_prompt.py", f"--promptlab-retired={retired}")
+        assert "FAILED" not in done.shown
+
+
+def test_what_is_recorded_here_alone_is_missed_too(project):
+    project.take("better", CASSETTE.replace("-test", "-other"), "other")
+    project.commit("other")
+    done = project.judged()
+    assert 1 == done.code, done.shown
+    name = CASSETTE.replace("-test", "-other")
+    assert (
+        f"FAILED promptlab::recorded[{name}] - {name}: this branch has it recorded for the prompt other"
+        in done.shown
+    )
+
+
+@pytest.mark.thorough
+def test_a_branch_that_conflicts_with_main_is_told_to_merge_it(project, monkeypatch, capfd):
+    project.write("notes.txt", "one")
+    project.commit("proposed")
+    project.git("checkout", "--quiet", "main")
+    project.write("notes.txt", "two")
+    project.git("add", ".")
+    project.git("commit", "--quiet", "-m", "two")
+    monkeypatch.chdir(project.folder)
+    assert 1 == cli.main(["gate", "main", "proposed"])
+    said = "promptlab: proposed cannot be merged into main: merge main into the branch first (git merge-tree "
+    assert said in capfd.readouterr().err
 
 
 def test_a_session_about_other_tests_does_not_miss_the_prompt(project):

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from promptlab.errors import PromptlabError
 from promptlab.gate.answers import ByMain
 from promptlab.gate.base import Pair, Place
-from promptlab.gate.decide import decide
+from promptlab.gate.decide import compared, decide
 from promptlab.models.profiles import CLAUDE
 
 from ..conftest import ROOT
@@ -93,6 +94,57 @@ def test_what_main_calls_worse_too_fails_without_strict():
 def test_worse_by_the_branch_alone_is_contested_as_well():
     one = judged(*WORSE, main=ByMain(*ABOUT, (), (), ("e1",), ()))
     assert ["warns", "fails"] == [decide([one], strict=strict)[0].outcome for strict in (False, True)]
+
+
+def test_the_release_is_named_and_no_loss_since_it_is_what_counts():
+    (one,) = decide([judged(*UNSURE, anchor=True)], strict=True)
+    assert "inconclusive: no loss since the release is shown" == str(one.lines[0])
+    assert "  judged against the release main (0), so that small losses do not add up" in map(str, one.lines)
+    assert "passes" == one.outcome
+
+
+def test_of_main_s_comparison_verdict_and_figures_are_shown():
+    one = decide([judged(*BETTER, main=ByMain(*ABOUT, (), (), ("e1", "e2"), ("e3",)))], strict=False)[0]
+    said = one.explanation.splitlines()
+    (start,) = [
+        n for n, line in enumerate(said) if line.startswith("  by main's labels and reading: inconclusive: ")
+    ]
+    assert said[start + 1].startswith("  macro F1 ")
+    assert "  new, or in another group: 1 examples: e3" == said[start + 2]
+    assert "  no longer judged, and wrong by main's reading: 2 examples: e1, e2" == said[start + 3]
+
+
+@pytest.mark.parametrize(("lacking", "verdict"), [(16, "better"), (17, "incomplete")])
+def test_nine_of_ten_examples_have_to_be_recorded_on_both_sides(lacking, verdict):
+    one = judged(*BETTER, alone=tuple(f"x{n}" for n in range(lacking)))
+    (found,) = decide([one], strict=False)
+    assert verdict == found.verdict
+    shown = ", ".join(f"x{n}" for n in range(lacking))
+    assert (
+        f"  not compared: {lacking} of 160 examples are not recorded on both sides: {shown}"
+        in found.explanation
+    )
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_twenty_ids_are_named(count):
+    one = judged(*ABOUT, alone=tuple(f"x{n}" for n in range(count)))
+    named = ", ".join(f"x{n}" for n in range(20)) + (", ..." if count > 20 else "")
+    assert f"both sides: {named}\n" in decide([one], strict=False)[0].explanation
+
+
+@pytest.mark.parametrize("fields", [
+    {"base": None}, {"new": None}, {"unreadable": ("x",)}, {"alone": tuple(f"x{n}" for n in range(17))},
+])  # fmt: skip
+def test_what_cannot_be_judged_cannot_be_compared(fields):
+    with pytest.raises(PromptlabError):
+        compared(replace(judged(*BETTER), **fields), 0.05)
+    assert 0.1 == compared(judged(*BETTER), 0.1).margin
+
+
+def test_the_same_prompt_is_said_to_be_the_same():
+    (one,) = decide([judged(None, None, same=True, whole=SAME)], strict=False)
+    assert "unchanged: prompt and model are the same, so there is nothing to judge" == str(one.lines[0])
 
 
 def test_strict_wants_main_to_show_it_too():

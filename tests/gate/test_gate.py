@@ -114,6 +114,9 @@ def test_a_model_migration_is_a_comparison_and_a_section_of_the_comment(project)
     assert re.search(r"- output tokens a call: \d+\.\d -&#62; \d+\.\d\n", done.comment)
     assert re.search(r"- seconds a call \(median\): \d+\.\d\d -&#62; \d+\.\d\d\n", done.comment)
     assert "0 broken</summary>" in done.comment
+    assert re.search(
+        r"\nbetter: OK to merge; .*\n  macro F1 .*\n.*\n.*\n  canonical examples right: ", done.shown
+    )
     junit = (project.folder / "junit.xml").read_text(encoding="utf-8")
     assert '"promptlab.insincere.evaluate-test-large.migration" value="better"' in junit
     # When no texts are published
