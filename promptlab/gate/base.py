@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from promptlab import secrets
 from promptlab.cassettes import format as files
 from promptlab.cassettes.format import Entry, Recording
 from promptlab.data.overlap import quoted
@@ -123,12 +124,12 @@ def pair(
             *changes.data(task, commit),
             *changes.code(commit),
         ),
-        unreadable=base.unreadable,
+        unreadable=(*base.unreadable, *(() if same else _ambiguous(task, base, result))),
         folder=commit.inside(place.folder),
         against=str(commit),
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
-        looks=_looks(place, commit, task, [result, *([old] if again and old else [])], other),
+        looks=_looks(place, commit, task, [result, *([old] if again and old else [])], main),
         again=again,
         main=other if other and other.differs else None,
         anchor=anchor,
@@ -150,6 +151,25 @@ def _both(
     return replace(old, canonical_rows=marked), replace(new, canonical_rows=result.canonical_rows)
 
 
+def _ambiguous(task: Task, base: _Base, result: Evaluation) -> Iterator[str]:
+    """Say why a recording may be one of another prompt, or leave out what the base was asked."""
+    if secrets.SHAPES.search(text := _text(result.asked_with)) or secrets.MASKED.search(text):
+        yield (
+            "the new prompt holds what has the shape of a key, or of a mask in its place, so that its recording "
+            "does not say what was asked: take it out of the prompt"
+        )
+    if base.prompt is None:
+        return
+    known = recorded(task, base.prompt, base.classifier, task.canonical, base.calls)
+    mine = by_example(result.canonical_rows)
+    less = [name for name, rows in known.items() if name in mine and len(mine[name]) < len(rows)]
+    if less:
+        yield (
+            f"the base has more answers about canonical examples than this branch: {', '.join(less)}; "
+            f"pytest --live-changed records the rest"
+        )
+
+
 def _rows(
     task: Task, base: _Base, mine: Recording, examples: Sequence[Example], *, same: bool
 ) -> dict[str, tuple[Prediction, ...]]:
@@ -168,7 +188,7 @@ def _in_order(rows: Mapping[str, Sequence[Prediction]], names: Iterable[str]) ->
 
 
 def _looks(
-    place: Place, commit: Commit, task: Task, judged: Sequence[Evaluation], main: ByMain | None
+    place: Place, commit: Commit, task: Task, judged: Sequence[Evaluation], main: Answers | None
 ) -> int:
     """Count the recordings on a test split, this one included; the base's are not: its own, and one more.
 
@@ -177,7 +197,7 @@ def _looks(
     if judged[0].split != "test":
         return 1
     path = place.root / "cassettes" / "ledger.csv"
-    other = bool(main and (main.relabelled or main.gone or main.others))
+    other = main is not None and main.examples != task.test_hash
     count = ledger.count((path, commit.extract(path)), task, judged, other=other)[-1]
     return max(1, count - len(judged))
 
@@ -191,7 +211,8 @@ def _leaks(old: Prompt | None, result: Evaluation, main: ByMain | None) -> Itera
 
 
 def _text(prompt: Prompt) -> str:
-    return "\n".join(prompts.files_of(prompt).values())
+    shown = (part for one in prompt.demonstrations for part in one)
+    return "\n".join((prompt.system, prompt.prefix, prompt.suffix, prompt.reply_prefix, *shown))
 
 
 def unrecorded(

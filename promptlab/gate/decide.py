@@ -141,7 +141,7 @@ def _verdict(decision: Decision) -> Iterator[str]:
         return
     head, *rest = str(found).splitlines()
     if decision.verdict == "contested":
-        yield (
+        head = (
             f"contested: {found.verdict} by this branch's labels and reading of replies, "
             f"{decision.by_main and decision.by_main.verdict} by main's; somebody has to look at what was changed"
         )
@@ -183,7 +183,8 @@ def _by_main(decision: Decision) -> Iterator[str]:
         return
     if decision.by_main:
         head, *rest = str(decision.by_main).splitlines()
-        yield f"  by main's labels and reading: {head}"
+        better = decision.by_main.verdict == "better"  # which alone does not make it OK to merge
+        yield f"  by main's labels and reading: {'better' if better else head}"
         yield from rest[:1]
     for what, some in (("relabelled", main.relabelled), ("read differently", main.reread)):
         if some:
@@ -229,7 +230,8 @@ def _decision(pair: Pair, comparison: Comparison | None, *, strict: bool) -> Dec
     main = compare(pair.main.base, pair.main.new) if pair.main else None
     unproven = strict and not pair.anchor and not all(one.no_worse for one in (comparison, main) if one)
     verdict = comparison.verdict
-    if main and (main.verdict in WORSE) != (verdict in WORSE):
+    unshown = verdict == "better" and main and not main.no_worse
+    if unshown or (main and (main.verdict in WORSE) != (verdict in WORSE)):
         return Decision(pair, "contested", comparison, failed=strict, by_main=main)
     return Decision(pair, verdict, comparison, failed=verdict in WORSE or unproven, by_main=main)
 

@@ -23,6 +23,9 @@ ELSEWHERE = (
 )
 
 
+REFS = ("refs/tags", "refs/heads", "refs/remotes")  # where a name may be: git takes the first
+
+
 class BaseError(PromptlabError):
     """The commit to judge against cannot be read."""
 
@@ -136,6 +139,9 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     asked = f"--promptlab-{option}={name}" if option else name
+    known = _git(top, "for-each-ref", "--format=%(refname)", *(f"{kind}/{name}" for kind in REFS))
+    if len(refs := known.decode(errors="replace").split()) > 1:
+        raise BaseError(f"{asked}: could be any of {', '.join(refs)}: give the whole name")
     try:
         there = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if option == "base":

@@ -57,7 +57,7 @@ def judge(
         there, file = tree / main.inside(project), folder / "answers.jsonl"
         known = _known(there, file, base, tests)
         inside = functools.partial(_inside, main, project)
-        data = {inside(name) for one in known for name in one.data}
+        data = {inside(name) for one in known for name in (*one.data, one.prompt)}
         gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
         kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
         laid = lay(main, branch, tree, project, data, kept, recordings=not live)

@@ -95,7 +95,8 @@ def lay(
         branch: the branch, merged with the base.
         target: the worktree.
         project: the project's folder in the repository.
-        data: paths in the repository of the files that main's tests read examples from.
+        data: paths in the repository of the files that main's tests read examples from, and of the folders
+            of prompts that they evaluate.
         kept: paths in the repository that stay where the branch removes them.
         recordings: whether the branch's recordings are taken.
 
@@ -108,7 +109,8 @@ def lay(
         path = PurePosixPath(name)
         recorded = recordings and cassettes in path.parents and path.suffix == ".jsonl"
         looks = path == cassettes / "ledger.csv"  # main's own count as well, whatever the branch leaves
-        return path.name in FILES or recorded or looks or name in data
+        part = str(path.parent) in data and path.suffix in (".md", ".jsonl")  # or none, which is an error
+        return path.name in FILES or recorded or looks or name in data or part
 
     changes = base.diff(branch)
     for name, mode in changes.items():
@@ -152,5 +154,10 @@ def _place(target: Path, name: str) -> Path:
     place = target / name
     if place.parent.resolve() != place.parent or place.is_symlink():
         raise BaseError(f"{name}: lies behind a link, and data have to be plain files in plain folders")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BaseError(
+            f"{name}: cannot be laid over main, which has a file there: {error.strerror}"
+        ) from None
     return place

@@ -95,6 +95,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         fresh_base=pytestconfig.getoption("promptlab_fresh_base"),
         anchor=pytestconfig.stash[ANCHOR],
         main=pytestconfig.stash[MAIN].answers if pytestconfig.stash[BASE] else {},
+        by_main_alone=pytestconfig.getoption("promptlab_main") is not None,
         answers=pytestconfig.getoption("promptlab_answers") is not None,
         texts=options.publishes_texts(pytestconfig),
         shared=Path(workerinput["promptlab"]) if workerinput else None,

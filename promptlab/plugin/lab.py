@@ -48,6 +48,11 @@ from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
 from promptlab.scoring.no_model import baselines
 
+NOT_BY_MAIN = (
+    "main's own tests could not evaluate it on main, so nothing is known of main's labels and reading: "
+    "on main, pytest --live-changed records what it lacks"
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -62,6 +67,7 @@ class Settings:
     fresh_base: bool = False  # whether the base's prompt is asked again beside a new one
     anchor: Commit | None = None  # a release whose prompts are judged against too
     main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read, by title
+    by_main_alone: bool = False  # whether `main` has to have every evaluation of a prompt that the base has
     answers: bool = False  # whether to keep what each evaluation of a prompt folder read
     texts: bool = True  # whether pages may show examples and replies
     shared: Path | None = None  # the folder that the session's processes share; None with one process
@@ -349,7 +355,10 @@ class Lab:
             return ()
         title, place = f"{job.task}: {job.next_name}", job.place
         main = self._settings.main.get(title)
-        pairs = [base.pair(task, result, title, place, self._settings.base, main=main)]
+        pair = base.pair(task, result, title, place, self._settings.base, main=main)
+        if self._settings.by_main_alone and main is None and pair.known:
+            pair = replace(pair, unreadable=(*pair.unreadable, NOT_BY_MAIN))
+        pairs = [pair]
         if anchor := self._settings.anchor:
             title += f", since {anchor.name}"
             pairs.append(base.pair(task, result, title, place, anchor, anchor=True))
@@ -433,20 +442,18 @@ class Lab:
 
     def _add(self, job: _Job, task: Task, outcome: Outcome) -> None:
         if self._settings.answers and job.place and isinstance(outcome.result, Evaluation):
-            self._results.answers += self._answers(job, task, outcome.result)
+            self._results.answers.append(self._answers(job, task, outcome.result))
         job.done.append((task, outcome.result))
         self._results.sections += outcome.sections
         self._results.ledger += [line for line in outcome.ledger if line not in self._results.ledger]
         self._results.pairs += outcome.pairs
 
-    def _answers(self, job: _Job, task: Task, result: Evaluation) -> list[Answers]:
-        """Return what was read, unless another task read the same."""
+    def _answers(self, job: _Job, task: Task, result: Evaluation) -> Answers:
+        """Return what was read, under the title that a pair of the same result has."""
         assert job.place
         root, paths = self._settings.root.resolve(), (job.path, job.place.folder, *task.files)
         recording, prompt, *data = (Path(os.path.relpath(one.resolve(), root)).as_posix() for one in paths)
-        found = answers.answers(f"{job.task}: {job.next_name}", recording, prompt, data, task, result)
-        known = [replace(one, title="") for one in self._results.answers]
-        return [] if replace(found, title="") in known else [found]
+        return answers.answers(f"{job.task}: {job.next_name}", recording, prompt, data, task, result)
 
     def _failed(self, title: str, error: Exception) -> None:
         failure = decide.failure(title, error, self._settings.root)

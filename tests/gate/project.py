@@ -17,6 +17,7 @@ from promptlab.cassettes import format as files
 from promptlab.gate import ledger
 from promptlab.models import prompts
 from promptlab.models.messages_api import body_of, model_with, settings_in
+from promptlab.records import Model
 
 from ..conftest import ROOT
 
@@ -133,6 +134,31 @@ class Project:
             call["request"]["body"] = body
             call["response"]["body"]["content"][0]["text"] = reply
             recording.calls[files.request_key("POST", "/v1/messages", body)] = call
+        files.write(self.folder / CASSETTE, recording)
+
+    def demonstrate(self) -> None:
+        """Add the prompt's demonstrations to the requests as recorded: their replies become synthetic."""
+        prompt = prompts.load_prompt(self.folder / "prompt")
+        shown = prompts.build(prompt, "", Model("m")).messages[: 2 * len(prompt.demonstrations)]
+        recording = files.read(self.folder / CASSETTE)
+        for call in recording.calls.values():
+            call["request"]["body"]["messages"][:0] = [
+                {"role": role, "content": text} for role, text in shown
+            ]
+        files.write(self.folder / CASSETTE, recording)
+
+    def repeat(self, texts: Sequence[str], times: int, answer: Callable[[str, int], str]) -> None:
+        """Record the requests about some texts several times; the answers are synthetic."""
+        recording = files.read(self.folder / CASSETTE)
+        for call in list(recording.calls.values()):
+            body = call["request"]["body"]
+            if not any(one in body["messages"][-1]["content"] for one in texts):
+                continue
+            for number in range(1, times):
+                other = copy.deepcopy(call) | {"repeat": number}
+                said = answer(body["messages"][-1]["content"], number)
+                other["response"]["body"]["content"][0]["text"] = said
+                recording.calls[files.request_key("POST", "/v1/messages", body, number)] = other
         files.write(self.folder / CASSETTE, recording)
 
     def crlf(self) -> None:

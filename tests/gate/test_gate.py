@@ -134,11 +134,7 @@ def test_a_project_may_publish_ids_only(project):
     (example,) = [row for row in project.rows if row["split"] == "train" and not row["canonical"]][:1]
     shown = {"text": example["text"], "reply": "<label>sincere</label>"}
     project.write("prompt/demonstrations.jsonl", json.dumps(shown) + "\n")
-    recording, prompt = files.read(project.folder / CASSETTE), prompts.load_prompt(project.folder / "prompt")
-    turns = prompts.build(prompt, "", Model("m")).messages[:2]
-    for call in recording.calls.values():
-        call["request"]["body"]["messages"][:0] = [{"role": role, "content": text} for role, text in turns]
-    files.write(project.folder / CASSETTE, recording)
+    project.demonstrate()
     rows = project.rows
     for row in [row for row in rows if row["split"] == "test"][:3]:
         row["label"] = {"sincere": "insincere", "insincere": "sincere"}[row["label"]]

@@ -329,8 +329,9 @@ def snippet(kind: str) -> str:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["yaml", "groovy"])
-@pytest.mark.parametrize(("prompt", "code"), [("better", 0), ("worse", 1)])
+@pytest.mark.parametrize(
+    ("kind", "prompt", "code"), [("yaml", "better", 0), ("yaml", "worse", 1), ("groovy", "worse", 1)]
+)
 def test_gitlab_and_jenkins_need_no_more_than_the_documentation_says(runner, tmp_path, kind, prompt, code):
     project = runner.project
     project.propose(prompt)

@@ -294,7 +294,6 @@ def test_the_table_of_lucky_bases_is_what_its_simulation_prints(capsys, monkeypa
 SAMPLE = (
     ("two labels, balanced", 100, 2),
     ("5% and 95%, a strong base", 160, 2),
-    ("scores", 100, 1),
 )
 
 
