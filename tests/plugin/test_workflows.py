@@ -47,6 +47,7 @@ def runner(pytester, tmp_path_factory):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     project = Project(pytester)
+    project.git("update-ref", "refs/remotes/origin/main", "main")  # as a checkout has it
     known = {
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tools),
