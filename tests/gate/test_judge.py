@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
+
+from promptlab.gate import worktree
 
 HOSTILE = """\
 import pathlib
@@ -58,3 +61,18 @@ PATH="${PATH#*:}" exec git "$@"
     done = gate()
     assert 1 == done.code
     assert "promptlab gate needs git 2.38 or newer" in done.shown
+
+
+def test_credentials_and_options_are_hidden_from_main_s_tests_unless_they_ask_a_model(monkeypatch, tmp_path):
+    given = []
+
+    def run(*arguments, env, **options):
+        given.append({name for name in ("ANTHROPIC_API_KEY", "PYTEST_ADDOPTS", "OTHER") if name in env})
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(worktree.subprocess, "run", run)
+    for name in ("ANTHROPIC_API_KEY", "PYTEST_ADDOPTS", "OTHER"):
+        monkeypatch.setenv(name, "x")
+    worktree.run_tests(tmp_path, [])
+    worktree.run_tests(tmp_path, [], live=True)
+    assert [{"OTHER"}, {"OTHER", "ANTHROPIC_API_KEY"}] == given
