@@ -20,9 +20,7 @@ SHORTEST = 8  # characters; anything shorter is found in innocent text
 LONG = 16  # characters of a part of a path that may be a credential
 
 DIGIT = r"(?=[A-Za-z_.-]{0,100}[0-9])"  # follows, so that hyphened-words-are-not-taken-for-keys
-BEGIN = "-----BEGIN "
-
-#: Keys as their issuers write them, by the prefixes that vendors publish, as of November 2026; and what follows.
+#: Keys as their issuers write them: the prefixes that vendors publish, as of November 2026, and what follows.
 VENDORS: dict[str, tuple[tuple[str, ...], str]] = {
     "Anthropic, OpenAI and others": (("sk-",), DIGIT + r"[A-Za-z0-9_-]{20,}"),
     "GitHub": (("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), r"[A-Za-z0-9_]{30,}"),
@@ -57,7 +55,7 @@ VENDORS: dict[str, tuple[tuple[str, ...], str]] = {
     "age": (("AGE-SECRET-KEY-1",), r"[A-Z0-9]{40,}"),
     "JSON web tokens": (("eyJ",), r"[A-Za-z0-9_-]{10,999}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     "PEM and PGP, with or without headers and end": (
-        (BEGIN,),
+        ("-----BEGIN ",),
         r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[^-]|-(?!----)){0,20000}"
         r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\\s]*)",
     ),

@@ -226,6 +226,10 @@ def test_an_error(lab):
     from dataclasses import replace
     lab.evaluate(replace(task, extract=extract), pl.Prompt("x"), name="other")
 
+def test_a_skip():
+    import pytest
+    pytest.skip("\\n" + KEY)
+
 def test_a_refusal(lab):
     lab.evaluate(task, pl.Prompt("refuse"), name="third")
 """
@@ -250,7 +254,7 @@ def test_nothing_that_a_live_session_writes_holds_a_key(pytester, before):
     with serving(answer) as server:
         connect(pytester.path, server.url.replace("//", f"//somebody:{PASSWORD}@") + "/gateway-0123456789")
         done = pytester.runpytest("--live", "-v", "--junitxml=junit.xml", "--promptlab-answers=answers.jsonl")
-    done.assert_outcomes(passed=1, failed=3)
+    done.assert_outcomes(passed=1, failed=3, skipped=1)
     shown = done.stdout.str() + done.stderr.str()
     for secret in (PLANTED, PASSWORD, "gateway-0123456789", "somebody"):
         assert secret not in shown
@@ -272,7 +276,15 @@ def test_nothing_that_a_live_session_writes_holds_a_key(pytester, before):
         )
     assert 0 == cli.main(["cassettes", "verify", str(pytester.path / "cassettes")])
     replayed = pytester.runpytest("-k", "run or folder")
-    replayed.assert_outcomes(passed=1, failed=1, deselected=2)
+    replayed.assert_outcomes(passed=1, failed=1, deselected=3)
+
+
+def test_an_error_while_tests_are_collected_holds_no_key(pytester):
+    pytester.makepyfile(test_it=f"raise ValueError('\\n{PLANTED}')")
+    done = pytester.runpytest("--junitxml=junit.xml")
+    done.assert_outcomes(errors=1)
+    assert "[masked " in done.stdout.str()
+    assert PLANTED not in done.stdout.str() + pytester.path.joinpath("junit.xml").read_text()
 
 
 def test_a_text_that_holds_the_password_of_the_server_s_address_is_not_sent(pytester):

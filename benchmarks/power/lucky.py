@@ -10,15 +10,11 @@ Judged against that recording, and against the base asked again beside the new p
 
 from __future__ import annotations
 
-import sys
-import zlib
-
 import numpy
 
-from benchmarks.power.merges import judged
+from benchmarks.power.merges import judged, print_shares
 
-RUNS, RECORDINGS = 1_000, 20
-SIZES = (100, 160, 400)
+RECORDINGS = 20
 SHAPE = (0.7, 0.175)  # of the beta distribution of how likely each example is answered rightly
 COLUMNS = "n,runs,worse than the best of twenty recordings,worse than the base asked again"
 
@@ -32,14 +28,5 @@ def called_worse(n: int, random: numpy.random.RandomState) -> tuple[bool, bool]:
     return judged(lucky, new) == "worse", judged(again, new) == "worse"
 
 
-def main() -> None:
-    """Print the table."""
-    print(COLUMNS)
-    for n in SIZES:
-        random = numpy.random.RandomState(zlib.crc32(f"lucky {n}".encode()))
-        lucky, again = numpy.mean([called_worse(n, random) for _ in range(RUNS)], axis=0)
-        print(f"{n},{RUNS},{lucky:.3f},{again:.3f}", flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    print_shares("lucky", COLUMNS, called_worse)

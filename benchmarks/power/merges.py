@@ -8,9 +8,9 @@ A run ends with the first merge that is called worse.
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections import Counter
+from collections.abc import Callable
 
 import numpy
 
@@ -52,14 +52,16 @@ def passed(n: int, random: numpy.random.RandomState) -> tuple[bool, bool]:
     return True, held
 
 
-def main() -> None:
-    """Print the table."""
-    print(COLUMNS)
+def print_shares(
+    name: str, columns: str, simulate: Callable[[int, numpy.random.RandomState], tuple[bool, bool]]
+) -> None:
+    """Print in which shares of the runs two things happen, for each number of examples."""
+    print(columns)
     for n in SIZES:
-        random = numpy.random.RandomState(zlib.crc32(f"merges {n}".encode()))
-        before, both = numpy.mean([passed(n, random) for _ in range(RUNS)], axis=0)
-        print(f"{n},{RUNS},{before:.3f},{both:.3f}", flush=True)
+        random = numpy.random.RandomState(zlib.crc32(f"{name} {n}".encode()))
+        one, other = numpy.mean([simulate(n, random) for _ in range(RUNS)], axis=0)
+        print(f"{n},{RUNS},{one:.3f},{other:.3f}", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print_shares("merges", COLUMNS, passed)

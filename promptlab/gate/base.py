@@ -102,9 +102,8 @@ def pair(
     prompt, classifier = base.prompt, base.classifier
     same = prompt == result.prompt and served(classifier) == served(result.classifier)
     rows = _rows(task, base, mine, examples, same=same)
-    other = (
-        by_main(main, task, prompt, classifier, _in_order(rows, asked), result) if main and prompt else None
-    )
+    known = _in_order(rows, asked)
+    other = by_main(main, task, prompt, classifier, known, result) if main and prompt else None
     fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
     again = fresh.keys() == asked.keys()
     rows = fresh if again else rows
@@ -119,11 +118,7 @@ def pair(
         same=same,
         known=prompt is not None,
         judged=base.judged,
-        changes=(
-            *_model_changes(classifier, result.classifier),
-            *changes.data(task, commit),
-            *changes.code(commit),
-        ),
+        changes=(*_model_changes(classifier, result.classifier), *changes.since(commit, task)),
         unreadable=(*base.unreadable, *(() if same else _ambiguous(task, base, result))),
         folder=commit.inside(place.folder),
         against=str(commit),
@@ -155,8 +150,8 @@ def _ambiguous(task: Task, base: _Base, result: Evaluation) -> Iterator[str]:
     """Say why a recording may be one of another prompt, or leave out what the base was asked."""
     if secrets.SHAPES.search(text := _text(result.asked_with)) or secrets.MASKED.search(text):
         yield (
-            "the new prompt holds what has the shape of a key, or of a mask in its place, so that its recording "
-            "does not say what was asked: take it out of the prompt"
+            "the new prompt holds what has the shape of a key, or of a mask in its place, so that its "
+            "recording does not say what was asked: take it out of the prompt"
         )
     if base.prompt is None:
         return

@@ -12,6 +12,12 @@ SHOWN = 5  # ids that are named
 MOST = 20  # files that are named
 
 
+def since(base: Commit, task: Task) -> Iterator[str]:
+    """Say what differs in the task's data, and in the code that may use them."""
+    yield from data(task, base)
+    yield from code(base)
+
+
 def data(task: Task, base: Commit) -> Iterator[str]:
     """Say, file by file, which of the task's examples are new or changed, and how many are gone.
 

@@ -141,9 +141,10 @@ def _verdict(decision: Decision) -> Iterator[str]:
         return
     head, *rest = str(found).splitlines()
     if decision.verdict == "contested":
+        main = decision.by_main and decision.by_main.verdict
         head = (
-            f"contested: {found.verdict} by this branch's labels and reading of replies, "
-            f"{decision.by_main and decision.by_main.verdict} by main's; somebody has to look at what was changed"
+            f"contested: {found.verdict} by this branch's labels and reading of replies, {main} by main's; "
+            f"somebody has to look at what was changed"
         )
     if decision.verdict == "leaks":
         head = f"leaks: {_nothing(pair)}"

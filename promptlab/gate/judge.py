@@ -55,22 +55,37 @@ def judge(
         tree = stack.enter_context(worktree(main))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="promptlab-gate-")))
         there, file = tree / main.inside(project), folder / "answers.jsonl"
-        known = _known(there, file, base, tests)
-        inside = functools.partial(_inside, main, project)
-        data = {inside(name) for one in known for name in (*one.data, one.prompt)}
-        gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
-        kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
-        laid = lay(main, branch, tree, project, data, kept, recordings=not live)
+        laid = _laid(main, branch, tree, project, _known(there, file, base, tests), retired, file, live=live)
         write(f"promptlab: {len(laid.taken)} files of {head} are judged by the tests of {base}\n")
-        answers.write_notes(file, _unjudged(laid, {inside(one.prompt) for one in known}))
-        given = [f"--promptlab-base={main.id}", f"--promptlab-main={file}"]
+        given = [f"--promptlab-base={main.id}", f"--promptlab-main={file}", *options, *tests]
         given += [f"--promptlab-retired={one}" for one in retired]
         if not live:
-            return run_tests(there, [*given, *options, *tests])[0]
+            return run_tests(there, given)[0]
         try:  # what is paid for is kept, however the tests end
-            return run_tests(there, ["--promptlab-live-changed", *given, *options, *tests], live=True)[0]
+            return run_tests(there, ["--promptlab-live-changed", *given], live=True)[0]
         finally:
             _keep(there / "cassettes", project / "cassettes")
+
+
+def _laid(
+    main: Commit,
+    branch: Commit,
+    tree: Path,
+    project: Path,
+    known: Sequence[answers.Answers],
+    retired: Sequence[str],
+    file: Path,
+    *,
+    live: bool,
+) -> Laid:
+    """Lay the branch's data over a worktree of main, and note beside main's answers what is not judged."""
+    inside = functools.partial(_inside, main, project)
+    data = {inside(name) for one in known for name in (*one.data, one.prompt)}
+    gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
+    kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
+    laid = lay(main, branch, tree, project, data, kept, recordings=not live)
+    answers.write_notes(file, _unjudged(laid, {inside(one.prompt) for one in known}))
+    return laid
 
 
 def _unjudged(laid: Laid, prompts: Collection[str]) -> Iterator[str]:

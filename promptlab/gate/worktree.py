@@ -7,6 +7,7 @@ files all. Nothing else of the branch gets there, so nothing of it is imported o
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def run_tests(
     paths = [str(path) for path in (project, project / "src") if path.is_dir()]
     own["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
     output, errors = (subprocess.PIPE, subprocess.STDOUT) if quiet else (None, None)
-    command = [sys.executable, "-m", "pytest", *ALWAYS, *arguments]
+    alone = ["-n0"] if importlib.util.find_spec("xdist") else []  # readings are told apart by their order
+    command = [sys.executable, "-m", "pytest", *ALWAYS, *arguments, *alone]
     done = subprocess.run(  # noqa: S603 - the user's own tests
         command, cwd=project, env=own, stdout=output, stderr=errors, text=True, check=False
     )

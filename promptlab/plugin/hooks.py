@@ -11,7 +11,7 @@ import pickle
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ from promptlab.plugin.results import Results
 if TYPE_CHECKING:
     from promptlab.plugin.lab import Lab
 
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 LAB = pytest.StashKey["Lab"]()
 RESULTS = pytest.StashKey[Results]()
 BASE = pytest.StashKey[Any]()  # the commit to judge against, or None
@@ -124,14 +125,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Mask what has the shape of a key in what a test said, before it is shown or written."""
-    report = yield
-    if not report.failed and not report.sections:
-        return report
+    """Mask keys in what a test said, before it is shown or written."""
+    return _masked((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Mask keys in what went wrong while tests were collected."""
+    return _masked((yield))
+
+
+def _masked(report: R) -> R:
+    if report.longrepr is None and not report.sections:
+        return report  # nearly always: it passed, and printed nothing
     from promptlab.secrets import masked
 
-    said = report.longreprtext if report.failed else ""
-    if masked(said) != said:
+    what, said = report.longrepr, report.longreprtext
+    if isinstance(what, tuple):
+        file, line, reason = what  # of a skipped test
+        report.longrepr = (file, line, masked(reason))
+    elif masked(said) != said:
         report.longrepr = masked(said)
     report.sections = [(name, masked(text)) for name, text in report.sections]
     return report

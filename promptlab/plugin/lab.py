@@ -66,7 +66,7 @@ class Settings:
     base: Commit | None = None  # whose prompts are judged against
     fresh_base: bool = False  # whether the base's prompt is asked again beside a new one
     anchor: Commit | None = None  # a release whose prompts are judged against too
-    main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read, by title
+    main: Mapping[str, Answers] = field(default_factory=dict)  # what the base's own tests read
     by_main_alone: bool = False  # whether `main` has to have every evaluation of a prompt that the base has
     answers: bool = False  # whether to keep what each evaluation of a prompt folder read
     texts: bool = True  # whether pages may show examples and replies
@@ -115,6 +115,11 @@ class _Job:
     def title(self) -> str:
         """The title of its sections in the summary."""
         return f"{self.task}: {self.name}"
+
+    @property
+    def reading(self) -> str:
+        """What main's answers are found by: the title, and which of the tasks in their order reads them."""
+        return f"{self.title}, reading {1 + len(self.done)}"
 
     @property
     def next_name(self) -> str:
@@ -354,7 +359,7 @@ class Lab:
         if job.place is None or self._settings.base is None:
             return ()
         title, place = f"{job.task}: {job.next_name}", job.place
-        main = self._settings.main.get(title)
+        main = self._settings.main.get(job.reading)
         pair = base.pair(task, result, title, place, self._settings.base, main=main)
         if self._settings.by_main_alone and main is None and pair.known:
             pair = replace(pair, unreadable=(*pair.unreadable, NOT_BY_MAIN))
@@ -449,11 +454,11 @@ class Lab:
         self._results.pairs += outcome.pairs
 
     def _answers(self, job: _Job, task: Task, result: Evaluation) -> Answers:
-        """Return what was read, under the title that a pair of the same result has."""
+        """Return what was read."""
         assert job.place
         root, paths = self._settings.root.resolve(), (job.path, job.place.folder, *task.files)
         recording, prompt, *data = (Path(os.path.relpath(one.resolve(), root)).as_posix() for one in paths)
-        return answers.answers(f"{job.task}: {job.next_name}", recording, prompt, data, task, result)
+        return answers.answers(job.reading, recording, prompt, data, task, result)
 
     def _failed(self, title: str, error: Exception) -> None:
         failure = decide.failure(title, error, self._settings.root)

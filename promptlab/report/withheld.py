@@ -60,7 +60,7 @@ def _numbered(said: Any, kept: Collection[str], numbers: dict[str, str]) -> Any:
 
 
 def shown_files(prompt: Prompt, *, texts: bool) -> dict[str, str]:
-    """Return the texts of a prompt's files; where texts are withheld, of demonstrations their number alone."""
+    """Return the texts of a prompt's files; without `texts`, of demonstrations their number alone."""
     files = files_of(prompt)
     if DEMONSTRATIONS in files and not texts:
         files[DEMONSTRATIONS] = f"{len(prompt.demonstrations)} demonstrations, withheld"

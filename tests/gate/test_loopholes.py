@@ -149,6 +149,38 @@ def test_what_main_cannot_evaluate_itself_is_not_judged_by_the_branch_s_labels(p
     assert "main's own tests could not evaluate it on main" in done.shown
 
 
+TWICE = """
+import dataclasses
+import promptlab as pl
+
+task = pl.Task(name="insincere", examples=pl.read_csv("data.csv"), labels=("sincere", "insincere"),
+               brief="?", extract=pl.tagged("label"))
+lenient = dataclasses.replace(task, extract=pl.choice(task.labels), answer_format="the label alone")
+
+def test_it(lab):
+    lab.evaluate(lenient, "prompt")
+    lab.evaluate(task, "prompt")
+"""
+
+
+def test_a_second_reading_of_a_recording_has_main_s_labels_too(project, judge):
+    """Main's two tasks read its replies alike; the new prompt forgets the tags, which one of them needs."""
+    project.write("test_prompt.py", TWICE)
+    project.git("add", ".")
+    label = good(project)
+    rows = [row for row in project.rows if row["split"] == "test" and not row["canonical"]][:40]
+    project.propose("reworded")
+    project.answer(
+        lambda text, _: label(text)[7:-8] if any(row["text"] in text for row in rows) else label(text)
+    )
+    relabelled(project, {row["id"] for row in rows})
+    done = judge("--strict")
+    assert 1 == done.code, done.shown
+    assert 2 == done.comment.count("relabelled: 40\n"), "once for each reading"
+    title = TITLE.replace("-test]", "-test-2]")
+    assert f"FAILED {title} - " in done.shown
+
+
 def test_better_by_the_branch_s_labels_alone_is_contested(project, judge):
     label = good(project)
     texts = {row["id"]: row["text"] for row in project.rows if row["split"] == "test"}

@@ -123,6 +123,7 @@ def test_each_iteration_is_a_line_while_the_session_runs(recorded):
             r"test_topics\.py::test_one PASSED +\[ *33%\]",
         ]
     )
+    assert 1 == result.stdout.str().count("iteration 1/2  ")
 
 
 def test_without_v_no_line_is_shown_before_the_summary(recorded):
@@ -236,6 +237,7 @@ def test_an_iteration_that_was_not_recorded_is_named(recorded):
     result.stdout.re_match_lines(
         [r".*CassetteMiss: no recording of task 'topics', iteration 1, example 'e\d+'"]
     )
+    assert pytest.ExitCode.TESTS_FAILED == result.ret
 
 
 def test_a_failure_is_remembered_and_not_tried_again(recorded):
@@ -286,6 +288,7 @@ def test_the_header_says_who_answered(recorded):
     result.stdout.re_match_lines(
         [f"promptlab: profile local, replays synthetic at loopback, recorded {day}$"]
     )
+    assert 1 == result.stdout.str().count("promptlab: profile local")
 
 
 def test_the_number_of_calls_is_told_before_they_are_made(recorded):

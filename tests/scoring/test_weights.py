@@ -284,10 +284,10 @@ def test_after_a_lucky_base_an_equal_prompt_is_seldom_worse_when_both_are_asked_
 
 @pytest.mark.thorough
 def test_the_table_of_lucky_bases_is_what_its_simulation_prints(capsys, monkeypatch):
-    from benchmarks.power import lucky
+    from benchmarks.power import lucky, merges
 
-    monkeypatch.setattr(lucky, "SIZES", (100,))
-    lucky.main()
+    monkeypatch.setattr(merges, "SIZES", (100,))
+    merges.print_shares("lucky", lucky.COLUMNS, lucky.called_worse)
     assert TABLE.with_name("lucky.csv").read_text().splitlines()[:2] == capsys.readouterr().out.splitlines()
 
 
