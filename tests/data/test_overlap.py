@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlab.data.overlap import near_duplicates, notice
+from promptlab.data.overlap import near_duplicates, notice, quoted
 from promptlab.records import Example
 
 
@@ -62,3 +63,16 @@ def test_the_notice_counts_and_names_the_first():
     train, held_out = some(*["a b c"] * 5), some("a b c", start=10)
     said = notice(near_duplicates(train, held_out))
     assert "validation or test: 5 (e0 and e10, e1 and e10, e2 and e10, ...); no prompt will show them" in said
+
+
+@pytest.mark.parametrize(("text", "prompt", "seen"), [
+    ("今天天气怎么样呢", "例子: 今天天气怎么样呢, 真诚", True),
+    ("今天天气怎么样呢", "例子: 天气, 真诚", False),
+    ("one two three four five", "So ONE_two, three (four) five!", True),
+    ("one two three four five", "So zero one two three four.", True),
+    ("one two three four five", "So one two three and four five.", False),
+    ("one two three", "one two three", False),
+])  # fmt: skip
+def test_a_quote_is_eighty_percent_of_a_text_and_four_words_at_least(text, prompt, seen):
+    (example,) = some(text)
+    assert ((example,) if seen else ()) == quoted(prompt, [example])
