@@ -5,7 +5,6 @@ profile files hold. It is searched for as it is, percent-encoded, in hexadecimal
 """
 
 import base64
-import contextlib
 import functools
 import hashlib
 import json
@@ -147,11 +146,7 @@ def credential_in(
 def _sent(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in headers.items():
         if not HARMLESS.fullmatch(name):
-            where, sent = f"the request's header {name!r}", str(value).removeprefix("Bearer ").strip()
-            yield where, sent
-            if sent.startswith("Basic "):  # what a URL's user and password become
-                with contextlib.suppress(ValueError):
-                    yield where, base64.b64decode(sent[6:]).decode().partition(":")[2]
+            yield f"the request's header {name!r}", str(value).removeprefix("Bearer ").strip()
 
 
 def in_url(url: str) -> Iterator[str]:

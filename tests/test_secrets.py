@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from promptlab import cli, secrets
 from promptlab.errors import ModelError, PromptlabError, shorten
 from promptlab.models.messages_api import shown_url, url_of
+from promptlab.plugin.decisions import _escaped
 from promptlab.records import Model
 from promptlab.report.markdown import literal
 
@@ -101,6 +102,7 @@ def check_no_key_remains(key, before):
         json.dumps(secrets.screened(value)),
         literal(text),
         str(PromptlabError(text)),
+        _escaped(text),
         repr(shorten(text, 1_000)),
     ):
         assert key[1] not in shown
@@ -277,6 +279,18 @@ def test_nothing_that_a_live_session_writes_holds_a_key(pytester, before):
     assert 0 == cli.main(["cassettes", "verify", str(pytester.path / "cassettes")])
     replayed = pytester.runpytest("-k", "run or folder")
     replayed.assert_outcomes(passed=1, failed=1, deselected=3)
+
+
+def test_a_copy_of_examples_is_verified_too(tmp_path, capsys):
+    path = tmp_path / "optimize.examples.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": f"\n{PLANTED}"}) + "\n")
+    assert 1 == cli.main(["cassettes", "verify", str(tmp_path)])
+    assert f"{path}, line 1: example.text holds what looks like a key\n" in capsys.readouterr().out
+    path.write_text('{"id": "a", "text": "b"}\n{"id"\n')
+    assert 1 == cli.main(["cassettes", "verify", str(tmp_path)])
+    assert f"{path}, line 2: " in capsys.readouterr().out
+    path.write_text('{"id": "a", "text": "b"}\n')
+    assert 0 == cli.main(["cassettes", "verify", str(tmp_path)])
 
 
 def test_an_error_while_tests_are_collected_holds_no_key(pytester):
