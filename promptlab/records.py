@@ -16,7 +16,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from promptlab.errors import shorten
 
 #: Why a prediction has no label; an extractor may give reasons of its own, see `Unreadable`.
-REASONS = ("absent", "contradictory", "outside the set", "refused", "truncated", "empty")
+REASONS = ("absent", "contradictory", "outside the set", "refused", "truncated", "empty", "rejected")
+REJECTED = "rejected"  # the API refuses the example for good, so that no model sees it
 
 #: The figures by which prompts can be chosen and judged; "score" is that of graded tasks.
 Metric = Literal["macro_f1", "accuracy", "f1", "score"]
@@ -152,14 +153,21 @@ class Request:
     messages: tuple[tuple[str, str], ...]
     repeat: int = 0
 
+    @cached_property
+    def beginning(self) -> object:
+        """What the requests of one prompt to one model have in common: all but the last user turn."""
+        last = max((n for n, (role, _) in enumerate(self.messages) if role == "user"), default=0)
+        return self.model.name, self.model.base_url, self.system, self.messages[:last]
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model answered.
 
     Attributes:
-        text: the text blocks joined; thinking is not part of it.
-        stop_reason: as the API gives it: "end_turn", "max_tokens", "refusal", ...
+        text: the text blocks joined; thinking is not part of it. Of a rejected example, what the API said.
+        stop_reason: as the API gives it: "end_turn", "max_tokens", "refusal", ...; "rejected" where it
+            refused the example for good, so that no model answered.
         blocks: the types of all blocks, in order.
         model: as the reply names it.
         input_tokens: tokens read, cached ones included.

@@ -41,6 +41,12 @@ def plain_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_slow_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the servers of the tests at full speed from the first call; tests of the pace set it themselves."""
+    monkeypatch.setattr("promptlab.models.pacing.START", 1e6)
+
+
 LOADED = (
     "anthropic",
     "httpcore2",  # under the SDK's transport, at its first client

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from promptlab.cassettes import recorder
 from promptlab.errors import PromptlabError
+from promptlab.models import pacing
 from promptlab.models.client import Client
 from promptlab.records import Request
 
@@ -29,6 +30,7 @@ def run(url: str, path: Path, calls: int, workers: int) -> None:
 
 
 if __name__ == "__main__":
+    pacing.START = 1e6  # it is about files
     try:
         run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     except PromptlabError as error:

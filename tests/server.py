@@ -41,7 +41,7 @@ def message(text: str, **fields: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def serving(answer: Answer) -> Iterator[Server]:
-    """Serve `answer(body)`: a text, a whole body, or (status, headers, body)."""
+    """Serve `answer(body)`: a text, a whole body, bytes as they are, or (status, headers, one of them)."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # connections are kept, as a real server keeps them
@@ -55,13 +55,15 @@ def serving(answer: Answer) -> Iterator[Server]:
                 server.headers.append({name.lower(): value for name, value in self.headers.items()})
             said = answer(body)
             status, headers, said = said if isinstance(said, tuple) else (200, {}, said)
-            said = json.dumps(message(said) if isinstance(said, str) else said).encode()
+            if not isinstance(said, bytes):
+                said = json.dumps(message(said) if isinstance(said, str) else said).encode()
             self.send_response(status)
-            for name, value in {"content-type": "application/json", **headers}.items():
+            sent = {"content-type": "application/json", "content-length": str(len(said)), **headers}
+            for name, value in sent.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
+            self.close_connection = sent["content-length"] != str(len(said))
 
         def do_GET(self) -> None:
             self.send_error(404)
@@ -69,7 +71,10 @@ def serving(answer: Answer) -> Iterator[Server]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Listener(ThreadingHTTPServer):
+        request_queue_size = 128  # with the usual five, the sixth of several connections waits for a second
+
+    http = Listener(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
     lock = threading.Lock()
     server = Server(f"http://127.0.0.1:{http.server_port}")
@@ -88,7 +93,7 @@ def answering(answer: Answer) -> Iterator[Server]:
     """Answer within the process, which is faster: for tests that are not about the wire; texts only."""
     server = Server("http://127.0.0.1:9")
 
-    async def reply(client: object, model: object, body: dict[str, Any]) -> Reply:
+    async def reply(client: object, model: object, body: dict[str, Any], *, live) -> Reply:
         server.bodies.append(body)
         return Reply(answer(body), "end_turn", ("text",), "synthetic", 10, 5)
 

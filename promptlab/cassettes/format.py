@@ -17,7 +17,7 @@ from typing import Any
 
 from promptlab import secrets
 from promptlab.errors import RecordingError, shorten
-from promptlab.models.messages_api import PATH, UNMATCHED, body_of
+from promptlab.models.messages_api import KEPT_REFUSAL, PATH, UNMATCHED, body_of, message_in
 from promptlab.network import is_loopback
 from promptlab.records import Request
 
@@ -107,10 +107,10 @@ def api_path(path: str) -> str:
 def kept_of(body: bytes) -> dict[str, Any] | None:
     """Keep what a model answered, without ids and signatures; None where it is no message."""
     try:
-        message = json.loads(body)
-        blocks = [{k: v for k, v in b.items() if k != "signature"} for b in message["content"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        message = message_in(body)
+    except ValueError:
         return None
+    blocks = [{k: v for k, v in block.items() if k != "signature"} for block in message["content"]]
     return {k: v for k, v in message.items() if not is_id(k)} | {"content": blocks}
 
 
@@ -444,9 +444,10 @@ def _problems_of_call(entry: Entry) -> Iterator[str]:
 def as_response(entry: Entry) -> dict[str, Any]:
     """Build the answer of a call as vcrpy has it."""
     answered = entry["response"]
+    kept = {KEPT_REFUSAL: ["yes"]} if entry.get("kind") == "rejected" else {}
     return {
         "status": {"code": answered["status"], "message": "OK" if answered["status"] == 200 else ""},
-        "headers": {name: [value] for name, value in answered["headers"].items()},
+        "headers": {name: [value] for name, value in answered["headers"].items()} | kept,
         "body": {"string": json.dumps(answered["body"]).encode()},
     }
 

@@ -13,6 +13,7 @@ import contextlib
 import json
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,7 +32,8 @@ from promptlab.cassettes import format as files
 from promptlab.cassettes.format import JOURNAL, UNKNOWN, Entry, Origin, Recording
 from promptlab.cassettes.journal import Journal
 from promptlab.errors import CassetteMiss, RecordingError
-from promptlab.models.messages_api import PATH, REPEAT
+from promptlab.models.client import recorded
+from promptlab.models.messages_api import KEPT_REFUSAL, PATH, REFUSED, REPEAT, TOO_LARGE, refusal_in
 from promptlab.records import Request
 
 #: "replay" makes no call, "live" makes each, "changed" those that are not recorded.
@@ -65,7 +67,11 @@ def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -
     cassette = None
     try:
         with IndexedCassette.use(**config, mode=mode, record_with=record_with) as cassette:
-            yield cassette
+            told = recorded.set(cassette.answers)
+            try:
+                yield cassette
+            finally:
+                recorded.reset(told)
         cassette.keep(origin)  # not before vcrpy's patches are gone: an error here would leave them in place
     finally:
         if cassette is not None:
@@ -103,6 +109,10 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         places = ", ".join(f"{place} of {count} calls" for place, count in sorted(self._masked.items()))
         masked = f"{self.file}: what looks like a key was stored masked, in {places}"
         return [*self._notes, masked] if places else self._notes
+
+    def answers(self, request: Request) -> bool:
+        """Say whether a request needs no call: it is recorded, or a miss."""
+        return self.mode not in RECORDING or files.message_key(request) in self._calls
 
     def missing(self, requests: Iterable[Request]) -> int:
         """Count the requests that cannot be played, each once."""
@@ -174,6 +184,8 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
 
     def _read(self) -> None:
         """Read the recording and, while calls are made, resume from the journal."""
+        if self.file.is_dir():
+            raise RecordingError(f"{self.file}: is a folder, expected a recording: rename it")
         try:
             self.recording = files.read(self.file)
         except RecordingError as error:
@@ -210,12 +222,22 @@ def only_messages(request: VcrRequest) -> VcrRequest | None:
 
 
 def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
-    """Build what is kept of a call; None where a model gave no answer, as with an error or a proxy's page."""
-    if response["status"]["code"] != 200:
+    """Build what is kept of a call; None where there is no answer, as with an error or a proxy's page.
+
+    A refusal is the answer where the client says so: it has asked before.
+    """
+    status = response["status"]["code"]
+    rejected = status in (REFUSED, TOO_LARGE) and KEPT_REFUSAL in request.headers
+    if status != 200 and not rejected:
         return None
     coded = any(name.lower() == "content-encoding" for name in response["headers"])
-    plain = decode_response(response) if coded else response  # which would copy all of it
-    body = files.kept_of(plain["body"]["string"])
+    try:
+        plain = decode_response(response) if coded else response  # which would copy all of it
+    except (OSError, EOFError, zlib.error):
+        return None
+    content = plain["body"]["string"]
+    refusal = {"type": "error", "error": refusal_in(status, content)}
+    body = refusal if rejected else files.kept_of(content)
     if body is None:
         return None
     asked = {
@@ -226,7 +248,9 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
         "body": json.loads(request.body),
     }
     headers = files.allowed(plain["headers"], files.RESPONSE_HEADERS)
-    entry: Entry = {"request": asked, "response": {"status": 200, "headers": headers, "body": body}}
+    entry: Entry = {"request": asked, "response": {"status": status, "headers": headers, "body": body}}
+    if rejected:
+        entry["kind"] = "rejected"
     if repeat := _repeat(request):
         entry["repeat"] = repeat
     if started := getattr(request, "promptlab_started", None):

@@ -19,7 +19,7 @@ from promptlab.data.sampling import draw
 from promptlab.data.splits import FEWEST_PER_LABEL, SHARES, SPLITS, assign, count, shortage
 from promptlab.errors import DataError, ScorerError, shorten
 from promptlab.labels.extract import Extractor, Tagged, fold, read_answer
-from promptlab.records import METRICS, Example, Metric, Prompt, Reply
+from promptlab.records import METRICS, REJECTED, Example, Metric, Prompt, Reply
 
 FEW_PER_LABEL = 30  # examples; below, a split's F1 is worth a warning
 
@@ -197,6 +197,8 @@ class Task:
             ExtractorError: the extractor raised, or returned something else.
         """
         text = reply.text if isinstance(reply, Reply) else _text_of(reply)
+        if reply.stop_reason == REJECTED:
+            return None, REJECTED
         if reply.stop_reason == "refusal":
             return None, "refused"
         cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")

@@ -1,36 +1,75 @@
 """A client of the Messages API: one connection pool for a run, retries, identical requests once.
 
-Recordings are not known here: a cassette works below, in the transport.
+Recordings are not known here: a cassette works below, in the transport. It only says which requests it
+answers, since those are neither spaced nor paid.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import math
 import os
 import random
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
-from promptlab.models.messages_api import REPEAT, arguments, reply_in, shown_url, url_of
+from promptlab.models import catalog, pacing
+from promptlab.models.messages_api import (
+    KEPT_REFUSAL,
+    REFUSED,
+    REPEAT,
+    TOO_LARGE,
+    arguments,
+    message_in,
+    refusal_in,
+    reply_in,
+    shown_url,
+    url_of,
+)
 from promptlab.network import is_loopback
-from promptlab.records import Model, Reply, Request, Usage
+from promptlab.records import REJECTED, Model, Reply, Request, Usage
 
 if TYPE_CHECKING:
     import anthropic
 
 WORKERS = 16  # calls in flight; far below the API's limits, enough to hide its latency
-TIMEOUT = 600.0  # seconds for one call; a queue in front of a local server is part of it
-ATTEMPTS = 6  # tries of one call, about a minute of waiting in all
-LONGEST_WAIT = 60.0  # seconds; a server may ask for hours, which would only look like a hang
-RETRIED = (408, 409, 429)  # and every status from 500 up
+DEADLINE = 600.0  # seconds for one call, its tries included; a queue in front of a local server is part of it
+ATTEMPTS = 6  # tries of a call that fails, about a minute of waiting in all
+UNREADABLE = 3  # tries of one that is answered with no message: each may have been paid
+LONGEST_WAIT = 60.0  # seconds between two tries
+GRACE = 5.0  # seconds that calls in flight have to finish once a run is interrupted
 ANY_KEY = "no-key-needed"  # the SDK insists on one; never sent beyond loopback
+
+#: Whether a request is answered from a recording, without a call; set while one is in use.
+recorded: ContextVar[Callable[[Request], bool]] = ContextVar("recorded", default=lambda _: False)
+
+
+class Refused(ModelError):
+    """The API refuses a request for good: it is too long, or it is not acceptable; `status` is 400 or 413."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class _NotAsked(ModelError):
     """A call that was held back because an earlier one had failed."""
+
+
+class _Failure(ModelError):
+    """A call that failed and may succeed if it is made again: `tries` in all, `wait` seconds later."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, tries: float = ATTEMPTS, wait: float | None = None
+    ) -> None:
+        self.status, self.tries, self.wait = status, tries, wait
+        super().__init__(message)
 
 
 class Client:
@@ -47,6 +86,7 @@ class Client:
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[str, asyncio.Future[Reply]] = {}
+        self._answered: set[object] = set()  # how requests begin that a model has answered
         self._failed = False
 
     async def __aenter__(self) -> Client:
@@ -55,100 +95,198 @@ class Client:
         key = self._api_key or os.environ.get("ANTHROPIC_API_KEY") or ""
         if key != key.strip():  # the transport would refuse it in words about the connection
             raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: remove it")
-        self._sdk = anthropic.AsyncAnthropic(api_key=self._api_key, max_retries=0, timeout=TIMEOUT)
-        self._servers: dict[str, anthropic.AsyncAnthropic] = {}
+        # A redirect would take texts and key to a server that nobody has named.
+        http = anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=DEADLINE)
+        self._sdk = anthropic.AsyncAnthropic(
+            api_key=self._api_key, max_retries=0, timeout=DEADLINE, http_client=http
+        )
+        self._create: dict[str | None, Callable[..., Awaitable[Any]]] = {}
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        """Close the connections; calls in flight, where a run was interrupted, may end and be recorded."""
+        self._failed = True
+        if flying := [one for one in self._asked.values() if not one.done()]:
+            await asyncio.wait(flying, timeout=GRACE)
+            for one in flying:
+                one.cancel()
+            await asyncio.gather(*flying, return_exceptions=True)
         await self._sdk.close()
 
-    async def ask(self, request: Request, asked_for: str) -> Reply:
+    async def ask(self, request: Request, asked_for: str, *, last: bool = False) -> Reply:
         """Return the reply to a request; the same request is asked once, a repeated one once each.
 
         `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
-        a replayed call was never recorded, ModelError where the API refused it or stayed unreachable.
+        a replayed call was never recorded; Refused where the API refuses it for good, unless this is the
+        `last` time, when the refusal is the answer; ModelError where the run has to stop.
         """
         body = arguments(request)
-        key = json.dumps([request.model.base_url, body, request.repeat], sort_keys=True)
-        if request.repeat:
-            body["extra_headers"] = {REPEAT: str(request.repeat)}
+        text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        headers = {REPEAT: str(request.repeat)} if request.repeat else {}
+        headers |= {KEPT_REFUSAL: "yes"} if last else {}
+        if headers:
+            body["extra_headers"] = headers
         if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(self._ask(request.model, body, asked_for))
-        return await self._asked[key]
+            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for))
+        return await asyncio.shield(self._asked[key])
 
-    async def ask_all(self, calls: Iterable[tuple[Request, str]]) -> tuple[Reply, ...]:
+    async def ask_all(
+        self, calls: Iterable[tuple[Request, str]], *, rejectable: int = 0
+    ) -> tuple[Reply, ...]:
         """Ask several (request, asked_for) at once; one reply per call, in order.
 
+        Of each prompt one call goes first: it fills the API's cache for the others, and shows its limits.
         Where one fails, those in flight are waited for, no other is begun, and the first failure is raised.
+        As many as `rejectable` may be refused for good, as long as another with the same prompt and model is
+        answered, or the status is 413. They are asked again behind the others; what the API then says is
+        their answer, of the stop reason "rejected".
         """
-        waiting = enumerate(calls)  # all workers take from it: a failure leaves the rest untouched
+        asked = list(calls)
         replies: dict[int, Reply] = {}
+        refused: dict[int, Refused] = {}
+
+        def hopeless(number: int) -> bool:
+            """Whether it is not the example that is refused, for all that is known."""
+            beginning = asked[number][0].beginning
+            return refused[number].status != TOO_LARGE and beginning not in self._answered
+
+        async def first(number: int) -> None:
+            try:
+                replies[number] = await self.ask(*asked[number])
+            except Refused as error:
+                refused[number] = error
+                if len(refused) > rejectable or sum(map(hopeless, refused)) > 1:
+                    raise
+
+        async def again(number: int) -> None:
+            if hopeless(number):
+                raise refused[number]
+            replies[number] = await self.ask(*asked[number], last=True)
+
+        leads = self._leads([request for request, _ in asked])
+        await self._each(leads, first)
+        await self._each([number for number in range(len(asked)) if number not in leads], first)
+        await self._each(sorted(refused), again)
+        return tuple(replies[number] for number in range(len(asked)))
+
+    def _leads(self, asked: Sequence[Request]) -> set[int]:
+        """Return the number of each prompt's first call that is not recorded."""
+        found: dict[object, int] = {}
+        is_recorded = recorded.get()
+        for number, request in enumerate(asked):
+            known = request.beginning in self._answered or request.beginning in found
+            if not known and not is_recorded(request):
+                found[request.beginning] = number
+        return set(found.values())
+
+    async def _each(self, numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
+        """Do numbered work, so much at a time; after a failure begin no other, and raise the first."""
+        waiting = iter(numbers)  # all workers take from it: a failure leaves the rest untouched
         failures: dict[int, Exception] = {}
 
-        async def work() -> None:
-            for number, (request, asked_for) in waiting:
+        async def worker() -> None:
+            for number in waiting:
                 try:
-                    replies[number] = await self.ask(request, asked_for)
+                    await work(number)
                 except Exception as error:
-                    failures[number] = error
+                    failures[number], self._failed = error, True
                 if self._failed:
                     return
 
-        await asyncio.gather(*(work() for _ in range(self._workers)))
+        await asyncio.gather(*(worker() for _ in range(self._workers)))
         if failures:
             raise failures[min(failures, key=lambda n: (isinstance(failures[n], _NotAsked), n))]
         if self._failed:
             raise _NotAsked("an earlier call failed")
-        return tuple(replies[number] for number in sorted(replies))
 
-    async def _ask(self, model: Model, body: dict[str, Any], asked_for: str) -> Reply:
+    async def _ask(self, request: Request, body: dict[str, Any], asked_for: str) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
-                reply = await self._try(model, body)
+                reply = await self._try(request.model, body, live=not recorded.get()(request))
             except CassetteMiss as miss:
                 self._failed = True
                 raise CassetteMiss(
                     miss.path, miss.record_with, empty=miss.empty, asked_for=asked_for
                 ) from None
+            except Refused as error:
+                raise Refused(f"{asked_for}: {error}", error.status) from None
+            except ModelError as error:
+                self._failed = True
+                raise ModelError(f"{asked_for}: {error}") from None
             except BaseException:
                 self._failed = True
                 raise
+        if reply.stop_reason != REJECTED:
+            self._answered.add(request.beginning)
         self.usage += Usage(1, reply.input_tokens, reply.output_tokens)
         return reply
 
-    async def _try(self, model: Model, body: dict[str, Any]) -> Reply:
+    async def _try(self, model: Model, body: dict[str, Any], *, live: bool) -> Reply:
+        """Make a call, again where it fails in passing; what is `live` is spaced."""
+        limiter = pacing.limiter(url_of(model), model.name) if live else None
+        ends, failures = time.monotonic() + DEADLINE, 0
+        why = f"{shown_url(model)} gave no answer to a call to {model.name} within {DEADLINE:g} s"
+        while True:
+            begun = await limiter.turn() if limiter else 0.0
+            try:
+                async with asyncio.timeout(ends - time.monotonic()):
+                    reply, headers = await self._once(model, body)
+            except TimeoutError:
+                raise ModelError(why) from None
+            except _Failure as failure:
+                failures, why = failures + 1, str(failure)
+                if limiter and failure.status == LIMITED:
+                    limiter.refused(begun, failure.wait)
+                wait = _wait(failure.wait, failures)
+                if failures >= failure.tries or time.monotonic() + wait > ends:
+                    raise ModelError(why) from None
+                await asyncio.sleep(wait)
+            else:
+                if limiter:
+                    limiter.accepted(headers, (reply.input_tokens, reply.output_tokens))
+                return reply
+
+    async def _once(self, model: Model, body: dict[str, Any]) -> tuple[Reply, Mapping[str, str]]:
+        """Make one call; return the reply and the response's headers."""
         import anthropic
 
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                message = await self._at(model).messages.create(**body)
-            except TypeError as error:  # the SDK's word for "no credential"
-                raise ModelError(_advice(model, error)) from None
-            except anthropic.APIError as error:
-                if isinstance(error.__cause__, PromptlabError):
-                    raise error.__cause__ from None
-                if attempt == ATTEMPTS or not _worth_retrying(error):
-                    raise ModelError(_advice(model, error)) from None  # its body may hold the text
-                await asyncio.sleep(_wait(error, attempt))
-            else:
-                if not isinstance(message.content, list):
-                    raise ModelError(f"{shown_url(model)} answered with status 200, but with no message")
-                return reply_in(message.to_dict(mode="json"))
-        raise AssertionError("unreachable")
+        try:
+            response = await self._at(model)(**body)
+            return reply_in(message_in(await response.read())), response.headers
+        except TypeError as error:  # the SDK's word for "no credential"
+            raise ModelError(_advice(model, error)) from None
+        except ValueError as error:
+            raise _Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
+        except anthropic.APIError as error:
+            if isinstance(error.__cause__, PromptlabError):
+                raise error.__cause__ from None
+            failure, response = _failure(model, error), getattr(error, "response", None)
+            kept = response is not None and KEPT_REFUSAL in {
+                *body.get("extra_headers", ()),
+                *response.headers,
+            }
+            if isinstance(failure, Refused) and response is not None and kept:
+                said = refusal_in(failure.status, response.content)["message"]
+                return Reply(said, REJECTED, (), model.name, 0, 0), {}
+            raise failure from None
 
-    def _at(self, model: Model) -> anthropic.AsyncAnthropic:
-        """Return the client for a model's server; all share one connection pool."""
+    def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
+        """Return the function that makes calls to a model's server; all share one connection pool."""
+        if model.base_url not in self._create:
+            self._create[model.base_url] = self._server(model).messages.with_raw_response.create
+        return self._create[model.base_url]
+
+    def _server(self, model: Model) -> anthropic.AsyncAnthropic:
         url_of(model)  # one that cannot be used is refused
         if model.base_url is None:
             return self._sdk
-        if model.base_url not in self._servers:
-            key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
-            if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
-                key = ANY_KEY
-            self._servers[model.base_url] = self._sdk.with_options(base_url=model.base_url, api_key=key)
-        return self._servers[model.base_url]
+        key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
+        if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
+            key = ANY_KEY
+        return self._sdk.with_options(base_url=model.base_url, api_key=key)
 
 
 def reachable(*models: Model) -> None:
@@ -158,7 +296,7 @@ def reachable(*models: Model) -> None:
     async def reach(model: Model) -> None:
         async with Client() as client:
             try:
-                await client._at(model).with_options(timeout=20).models.list(limit=1)
+                await client._server(model).with_options(timeout=20).models.list(limit=1)
             except (TypeError, anthropic.APIError) as error:
                 # Any other status is an answer too: not every server has this list.
                 if isinstance(error, TypeError) or getattr(error, "status_code", None) in (None, 401, 403):
@@ -168,25 +306,42 @@ def reachable(*models: Model) -> None:
         asyncio.run(reach(model))
 
 
-def _worth_retrying(error: anthropic.APIError) -> bool:
-    status = getattr(error, "status_code", None)  # None: no connection, or no answer in time
-    spent = getattr(error, "error_code", None) == "enforced_spend_limit_reached"
-    return status is None or (status in RETRIED and not spent) or status >= 500
+LIMITED = 429  # status
 
 
-def _wait(error: anthropic.APIError, attempt: int) -> float:
-    """Return the seconds to wait: what the server asks for, else doubling from one, with jitter."""
+def _failure(model: Model, error: anthropic.APIError) -> ModelError:
+    """Return the error that a response, or the lack of one, amounts to."""
+    said = _advice(model, error)  # the SDK's own may hold the text
     response = getattr(error, "response", None)
-    try:
-        asked = float(response.headers["retry-after"]) if response is not None else 0.0
-    except (KeyError, ValueError):
-        asked = 0.0
+    if response is None:  # no connection, one that broke off, or what cannot be decompressed
+        return _Failure(said, tries=UNREADABLE if _no_message(model) in said else ATTEMPTS)
+    status, headers = response.status_code, response.headers
+    spent = catalog.SPENT.search(f"{getattr(error, 'error_code', '')} {said}")
+    if status in (REFUSED, TOO_LARGE) and not spent:
+        return Refused(said, status)
+    if status == LIMITED and not spent:
+        return _Failure(said, status=status, tries=math.inf, wait=pacing.wait_in(headers))
+    if response.is_redirect:
+        return _Failure(f"{said}. Set base_url to the server that answers", tries=UNREADABLE)
+    if (status in (408, 409) or status >= 500) and headers.get("x-should-retry") != "false":
+        return _Failure(said, status=status, wait=pacing.wait_in(headers))
+    return ModelError(said)
+
+
+def _wait(asked: float | None, attempt: int) -> float:
+    """Return the seconds to wait: what the server asks for, else doubling from one, with jitter."""
     jitter = random.uniform(0.75, 1)  # noqa: S311 - no secret
-    return min(LONGEST_WAIT, max(asked, 2.0 ** (attempt - 1) * jitter))
+    return min(LONGEST_WAIT, 2.0 ** (attempt - 1) * jitter) if asked is None else asked
+
+
+def _no_message(model: Model) -> str:
+    return f"{shown_url(model)} answered a call to {model.name} with status 200, but with no message"
 
 
 def _advice(model: Model, error: Exception) -> str:
     """Say in one sentence what was refused and what to set."""
+    import httpx2
+
     where = shown_url(model)
     status = getattr(error, "status_code", None)
     if isinstance(error, TypeError):
@@ -194,6 +349,11 @@ def _advice(model: Model, error: Exception) -> str:
     if status in (401, 403):
         key = f"set ANTHROPIC_API_KEY to a key with access to {model.name}"
         return f"{where} refused the credential (status {status}): {key}"
+    cause = error.__cause__
+    if isinstance(cause, httpx2.DecodingError):
+        return f"{_no_message(model)}: {cause}"
+    if isinstance(cause, httpx2.RemoteProtocolError | httpx2.ReadError):
+        return f"{where} broke off its answer to a call to {model.name}: {cause}"
     if status is None:
         return f"{where} cannot be reached: start the server, or set base_url to one that answers"
     message = getattr(error, "message", str(error))

@@ -1,17 +1,24 @@
 """A request as the Messages API takes it, and a reply as it gives it."""
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from promptlab.errors import ModelError
+from promptlab.errors import ModelError, shorten
 from promptlab.records import Model, Reply, Request
 
 PATH = "/v1/messages"
 REPEAT = "promptlab-repeat"  # the header that tells a repeated request from the first; no model sees it
+KEPT_REFUSAL = (
+    "promptlab-refusal"  # the header of a request whose refusal is its answer, and of a recorded one
+)
+REFUSED, TOO_LARGE = 400, 413  # statuses of a request that the API does not take
 
 UNMATCHED = ("cache_control", "stream")  # fields of a body: how an answer is sent, not what it says
+
+COUNTED = ("input_tokens", "output_tokens")  # in an answer's usage
 
 #: Claude models that accept the start of their reply; newer ones answer it with status 400.
 TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1")
@@ -82,6 +89,30 @@ def model_with(settings: Mapping[str, Any]) -> Model:
     return Model(name, max_tokens=most, effort=effort, thinking=thinking, extra_body=rest)
 
 
+def message_in(body: bytes) -> dict[str, Any]:
+    """Read the body of an answer; ValueError, with the reason, where it is no message."""
+    try:
+        message: dict[str, Any] = json.loads(body)
+    except ValueError:
+        raise ValueError(f"expected JSON, found {shorten(body[:60])}") from None
+    if not isinstance(message, dict):
+        raise ValueError(f"expected a message, found {shorten(message)}")
+    blocks, usage = message.get("content"), message.get("usage")
+    if not isinstance(blocks, list) or not all(isinstance(one, dict) and "type" in one for one in blocks):
+        raise ValueError(f"content is {shorten(blocks)}, expected blocks")
+    for one in blocks:
+        if one["type"] == "text" and not isinstance(one.get("text"), str):
+            raise ValueError(f"the text of a block is {shorten(one.get('text'))}, expected a string")
+    counts = [usage.get(name) if isinstance(usage, dict) else None for name in COUNTED]
+    if not all(isinstance(count, int) for count in counts):
+        raise ValueError(f"usage is {shorten(usage)}, expected {' and '.join(COUNTED)}")
+    if not isinstance(message.get("model"), str):
+        raise ValueError(f"model is {shorten(message.get('model'))}, expected a name")
+    if not isinstance(message.get("stop_reason") or "", str):
+        raise ValueError(f"stop_reason is {shorten(message['stop_reason'])}, expected a string")
+    return message
+
+
 def reply_in(message: Mapping[str, Any]) -> Reply:
     """Read a message, as the API sends it or as it is recorded; blocks are distinguished by type."""
     usage, blocks = message["usage"], message["content"]
@@ -94,3 +125,12 @@ def reply_in(message: Mapping[str, Any]) -> Reply:
         input_tokens=sum(usage.get(kind) or 0 for kind in kinds),
         output_tokens=usage["output_tokens"],
     )
+
+
+def refusal_in(status: int, body: bytes) -> dict[str, str]:
+    """Return the type and message of a refusal; of one that is not the API's own, its first 300 bytes."""
+    try:
+        error = json.loads(body)["error"]
+        return {"type": str(error["type"]), "message": str(error["message"])}
+    except (ValueError, KeyError, TypeError):
+        return {"type": f"status {status}", "message": body[:300].decode(errors="replace")}

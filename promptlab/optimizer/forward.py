@@ -8,6 +8,8 @@ from promptlab.models.client import Client
 from promptlab.records import Example, Model, Prompt
 from promptlab.scoring.evaluation import Evaluation, evaluation_of, predict
 
+REJECTABLE = 0.05  # share of a split's examples that the API may refuse for good: more is no accident
+
 
 class Forward:
     """Asks a classifier about the examples of a task, and counts what was asked for the first time.
@@ -36,13 +38,13 @@ class Forward:
         self._asked |= {(prompt, one.id) for prompt in asked for one in examples}
         where = f"task {self._task.name!r}, {step}, example"
         each = [(one, repeat) for one in examples for repeat in range(repeats)]
-        replies = iter(
-            await self._client.ask_all(
-                (prompts.build(prompt, one.text, self._classifier, repeat), f"{where} {one.id!r}")
-                for prompt in asked
-                for one, repeat in each
-            )
+        most = int(REJECTABLE * len(self._task.splits.get(split, examples))) * len(asked) * repeats
+        calls = (
+            (prompts.build(prompt, one.text, self._classifier, repeat), f"{where} {one.id!r}")
+            for prompt in asked
+            for one, repeat in each
         )
+        replies = iter(await self._client.ask_all(calls, rejectable=most))
         return [
             evaluation_of(
                 self._task,

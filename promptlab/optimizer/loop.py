@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from promptlab.data import overlap
 from promptlab.data.sampling import distinct, draw, taking_turns
@@ -227,8 +227,20 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
         except RuntimeError:
             return asyncio.run(work)
         # A loop is running in this thread, which therefore cannot wait for another one.
+        begun: list[Callable[[], object]] = []
+
+        async def whole() -> T:
+            cancel, loop = cast("asyncio.Task[T]", asyncio.current_task()).cancel, asyncio.get_running_loop()
+            begun.append(lambda: loop.call_soon_threadsafe(cancel))
+            return await work
+
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
+            try:
+                return thread.submit(contextvars.copy_context().run, asyncio.run, whole()).result()
+            except KeyboardInterrupt:  # the stop button of a notebook
+                for stop in begun:
+                    stop()
+                raise
 
     call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
     return call

@@ -13,7 +13,7 @@ from promptlab import cli
 from promptlab.cassettes import format as files
 from promptlab.cassettes import recorder
 from promptlab.cassettes.format import Origin
-from promptlab.errors import ModelError, RecordingError
+from promptlab.errors import RecordingError
 from promptlab.models.client import Client
 from promptlab.records import Request
 
@@ -149,7 +149,7 @@ def test_a_repeated_request_has_a_key_of_its_own(tmp_path):
 REFUSED = {"type": "error", "error": {"type": "request_too_large", "message": "too large"}}
 
 
-def test_an_example_that_was_rejected_for_good_is_an_entry_that_replays_as_its_error(tmp_path):
+def test_an_example_that_was_rejected_for_good_is_an_entry_that_replays_as_an_answer(tmp_path):
     path = tmp_path / "run.jsonl"
     recorded(path, [request("one")])
     recording = files.read(path)
@@ -159,8 +159,8 @@ def test_an_example_that_was_rejected_for_good_is_an_entry_that_replays_as_its_e
     recording.header["answered_by"] = []
     files.write(path, recording)
     assert [] == list(files.problems(path))
-    with pytest.raises(ModelError, match="status 413"):
-        replayed(path, [request("one")])
+    (reply,) = replayed(path, [request("one")])
+    assert ("rejected", REFUSED["error"]["message"]) == (reply.stop_reason, reply.text)
     del entry["kind"]
     files.write(path, recording)
     with pytest.raises(RecordingError, match="line 2: not a call"):

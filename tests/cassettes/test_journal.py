@@ -90,6 +90,42 @@ def test_two_dozen_kills_lose_nothing(tmp_path):
     assert 24 <= hit
 
 
+def interrupted(tmp_path, seconds, signals):
+    """Interrupt a process whose calls take so long, so often; return how long it went on, and calls kept and made."""
+    path = tmp_path / "run.jsonl"
+    with serving(lambda body: time.sleep(seconds) or "fine") as server:
+        process = start(server.url, path, 40)
+        assert "asking\n" == process.stdout.readline()
+        while len(server.bodies) < 16 + 1:  # the first goes alone
+            time.sleep(0.01)
+        began = time.monotonic()
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert "KeyboardInterrupt" in process.communicate()[1]
+        return time.monotonic() - began, len(journaled(path)), len(server.bodies)
+
+
+def test_an_interrupted_run_keeps_what_was_in_flight(tmp_path):
+    seconds, kept, made = interrupted(tmp_path, 1.0, 1)
+    assert 17 <= kept == made < 40
+    assert seconds < 5
+
+
+@pytest.mark.thorough
+def test_an_interrupted_run_does_not_wait_for_ever(tmp_path):
+    seconds, kept, _ = interrupted(tmp_path, 9.0, 1)
+    assert 1 == kept
+    assert 5 <= seconds < 8
+
+
+@pytest.mark.thorough
+def test_a_run_that_is_interrupted_twice_stops_at_once(tmp_path):
+    seconds, kept, _ = interrupted(tmp_path, 4.0, 2)
+    assert 1 == kept
+    assert seconds < 3
+
+
 @pytest.mark.parametrize("again", [1, pytest.param(10, marks=pytest.mark.thorough)])
 def test_of_two_runs_that_race_for_a_file_one_is_refused(tmp_path, again):
     with serving(lambda body: time.sleep(0.005) or "fine") as server:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -35,7 +34,7 @@ def echo(body):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(models, "_wait", lambda error, attempt: 0.0)
+    monkeypatch.setattr(models, "_wait", lambda asked, attempt: 0.0)
 
 
 @pytest.mark.parametrize("workers", [1, 3, 16])
@@ -179,11 +178,11 @@ def test_workers_is_at_least_one():
         Client(workers=0)
 
 
-def test_a_wait_that_a_server_asks_for_is_capped():
-    error = Exception()
-    error.response = SimpleNamespace(headers={"retry-after": "3600"})
-    assert models.LONGEST_WAIT == WAIT(error, 1)
-    assert 0.75 <= WAIT(Exception(), 1) <= 1
+def test_a_failure_that_stays_is_waited_for_longer_each_time():
+    assert 0.75 <= WAIT(None, 1) <= 1
+    assert 12 <= WAIT(None, 5) <= 16
+    assert models.LONGEST_WAIT == WAIT(None, 20)
+    assert 7.0 == WAIT(7.0, 1)
 
 
 WAIT = models._wait

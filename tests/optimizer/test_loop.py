@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import asyncio
 import inspect
 import json
@@ -15,6 +16,7 @@ import promptlab as pl
 from promptlab.data.sampling import rank
 from promptlab.models.prompts import first
 from promptlab.optimizer.history import Iteration
+from promptlab.optimizer.loop import synchronous
 from promptlab.records import Reply
 
 from .. import examples
@@ -82,7 +84,7 @@ def test_a_run_does_not_depend_on_the_number_of_workers():
 def test_a_run_is_a_function_of_examples_settings_and_replies(salt, seed, per_label):
     """Replies are random but for each request the same; they arrive in any order."""
 
-    async def reply(client, model, body):
+    async def reply(client, model, body, *, live):
         noise = rank(salt, body)
         await asyncio.sleep(random.choice([0, 0, 0.001]))
         critic = "improve the prompt" in body.get("system", "")
@@ -186,6 +188,25 @@ def test_it_works_where_a_loop_is_already_running():
             return optimized(server.url)
 
     assert asyncio.run(cell()).best.system.startswith("Better")
+
+
+def test_the_stop_button_of_a_notebook_stops_the_thread_that_works():
+    """A cell runs within a loop, so the work is in a thread, which no signal reaches."""
+    ended = []
+
+    async def work_async():
+        try:
+            _thread.interrupt_main()
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def cell():
+        synchronous(work_async)()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cell())
+    assert [True] == ended
 
 
 def test_the_asynchronous_api_gives_the_same():
