@@ -8,6 +8,8 @@ import pytest
 
 import promptlab as pl
 
+from .short import CLASSIFIER
+
 Row = tuple[str, ...]
 Result = Callable[[str, str], pl.Evaluation]  # of a prompt and a split
 Table = Sequence[Row]  # a row with one cell is a line of text
@@ -26,6 +28,12 @@ def result(lab, request: pytest.FixtureRequest) -> Result:
     """Score one of the prompts beside the test, with the task that its module imports, on a split."""
     task, here = request.module.task, request.module.HERE
     return lambda prompt, split: lab.evaluate(task, here / prompt, split=split, name=f"{prompt}-{split}")
+
+
+@pytest.fixture(scope="session")
+def short(pytestconfig: pytest.Config) -> dict[str, pl.Model]:
+    """Return the recorded classifier with its replies cut short; nothing where a profile is named."""
+    return {} if pytestconfig.getoption("promptlab_profile") else {"classifier": CLASSIFIER}
 
 
 @pytest.fixture(scope="session")

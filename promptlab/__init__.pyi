@@ -7,6 +7,7 @@ from promptlab.data.readers import read_jsonl as read_jsonl
 from promptlab.data.readers import read_parquet as read_parquet
 from promptlab.data.readers import read_tsv as read_tsv
 from promptlab.data.task import Task as Task
+from promptlab.errors import BudgetExceeded as BudgetExceeded
 from promptlab.errors import CassetteMiss as CassetteMiss
 from promptlab.errors import DataError as DataError
 from promptlab.errors import ExtractorError as ExtractorError
@@ -25,6 +26,8 @@ from promptlab.labels.extract import tagged as tagged
 from promptlab.models.prompts import load_prompt as load_prompt
 from promptlab.models.prompts import request as request
 from promptlab.models.prompts import save_prompt as save_prompt
+from promptlab.models.spending import Budget as Budget
+from promptlab.models.spending import Spent as Spent
 from promptlab.optimizer.history import Candidate as Candidate
 from promptlab.optimizer.history import Iteration as Iteration
 from promptlab.optimizer.history import Run as Run
@@ -40,6 +43,7 @@ from promptlab.records import Demonstration as Demonstration
 from promptlab.records import Example as Example
 from promptlab.records import Model as Model
 from promptlab.records import Prediction as Prediction
+from promptlab.records import Price as Price
 from promptlab.records import Prompt as Prompt
 from promptlab.records import Unreadable as Unreadable
 from promptlab.scoring.comparison import Comparison as Comparison

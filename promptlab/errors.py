@@ -47,6 +47,10 @@ class ModelError(PromptlabError):
     """The API rejected a call or could not be reached, and retrying would not help."""
 
 
+class BudgetExceeded(PromptlabError):
+    """The next call may cost more than what is left of the budget."""
+
+
 class NetworkBlocked(PromptlabError):
     """Something tried to open a connection that is blocked while recorded calls are replayed."""
 

@@ -121,6 +121,34 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Price:
+    """Dollars per million tokens.
+
+    Attributes:
+        input: tokens read, those from or for the cache not counted.
+        output: tokens written, thinking included.
+        cache_write: tokens written into the cache; None is the price of input.
+        cache_read: tokens read from the cache; None is the price of input.
+        long_from: input tokens from which on the whole request has the price `long`.
+        long: None where there is no such tier.
+    """
+
+    input: float
+    output: float
+    cache_write: float | None = None
+    cache_read: float | None = None
+    long_from: int = 0
+    long: Price | None = None
+
+    def of(self, input_tokens: int) -> tuple[float, float, float, float]:
+        """Return the four prices of a request of so many tokens in all, in the order of the attributes."""
+        if self.long and input_tokens > self.long_from:
+            return self.long.of(input_tokens)
+        write, read = (self.input if one is None else one for one in (self.cache_write, self.cache_read))
+        return self.input, self.output, write, read
+
+
+@dataclass(frozen=True)
 class Model:
     """A model and its settings.
 
@@ -131,6 +159,9 @@ class Model:
         effort: "low" to "max"; None leaves the model's default.
         thinking: the API's `thinking` object; None leaves the model's default.
         extra_body: further fields of the request, for example {"temperature": 0} for llama.cpp.
+        structured: the JSON schema of its answers, read with `json_field`; True is the task's own, a reason
+            and then a label. Not every server minds it.
+        price: None takes it from promptlab's table, where it has one.
     """
 
     name: str
@@ -139,6 +170,8 @@ class Model:
     effort: str | None = None
     thinking: Mapping[str, Any] | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    structured: bool | Mapping[str, Any] = False
+    price: Price | None = field(default=None, compare=False, repr=False)  # no part of what is asked
 
 
 @dataclass(frozen=True)
@@ -152,12 +185,17 @@ class Request:
     system: str
     messages: tuple[tuple[str, str], ...]
     repeat: int = 0
+    shared: bool = False  # whether other requests begin the same, so that the API should cache that
 
     @cached_property
     def beginning(self) -> object:
         """What the requests of one prompt to one model have in common: all but the last user turn."""
-        last = max((n for n, (role, _) in enumerate(self.messages) if role == "user"), default=0)
-        return self.model.name, self.model.base_url, self.system, self.messages[:last]
+        return self.model.name, self.model.base_url, self.system, self.messages[: self.last_turn]
+
+    @property
+    def last_turn(self) -> int:
+        """The number of the last user turn, which has the text that is asked about."""
+        return max((n for n, (role, _) in enumerate(self.messages) if role == "user"), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +210,9 @@ class Reply:
         model: as the reply names it.
         input_tokens: tokens read, cached ones included.
         output_tokens: tokens written, thinking included.
+        cache_write_tokens: of the tokens read, those that were written into the API's cache.
+        cache_read_tokens: of the tokens read, those that came from it.
+        seconds: how long the call took, when it was made; None where that is not known.
     """
 
     text: str
@@ -180,6 +221,9 @@ class Reply:
     model: str
     input_tokens: int
     output_tokens: int
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +271,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Distinct requests that were made, tokens read (cached ones included) and tokens written."""
+    """Distinct requests that were made, tokens read (cached ones included) and tokens written.
+
+    Of the tokens read, some were written into the API's cache, others came from it.
+    """
 
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*map(operator.add, astuple(self), astuple(other)))

@@ -83,6 +83,6 @@ def test_every_room_is_listed():
 def test_every_option_is_listed(pytester):
     options = set(re.findall(r"^  (--[\w-]+)", pytester.runpytest("--help").stdout.str(), re.MULTILINE))
     ours = {name for name in options if name.startswith(("--promptlab-", "--live"))}
-    assert 16 == len(ours)
+    assert 19 == len(ours)
     for name in ours:
         assert re.search(rf"`{name}[`=]", README), name

@@ -331,6 +331,7 @@ WRITERS = {
     "models.prompts.save_prompt": "the prompt that the user saves, byte by byte",
     "plugin.decisions._write": "masked piece by piece, before it is escaped",
     "plugin.junit.withhold": "pytest's own file, after what tests said was masked",
+    "plugin.resuming.Resuming.finished": "names of recordings, and hashes",
     "plugin.sharing.turn": "a private folder, for other processes of the session",
     "report.html.write": "masked",
     "scaffold.files.create": "templates, and labels",

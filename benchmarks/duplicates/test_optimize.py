@@ -4,17 +4,14 @@ import pytest
 
 import promptlab as pl
 
-from ..short import CLASSIFIER
 from .task import HERE, task
 
 
 @pytest.fixture(scope="session", params=[0, 1, 2], ids="seed{}".format)
-def run(lab, request):
+def run(lab, short, request):
     """Run each optimization once, for all tests."""
     seed = request.param
-    return lab.optimize(
-        task, prompt=HERE / "first", classifier=CLASSIFIER, seed=seed, name=f"optimize-{seed}"
-    )
+    return lab.optimize(task, prompt=HERE / "first", **short, seed=seed, name=f"optimize-{seed}")
 
 
 def test_the_best_prompt_is_better_than_the_first(run):

@@ -17,7 +17,7 @@ from typing import Any
 
 from promptlab import secrets
 from promptlab.errors import RecordingError, shorten
-from promptlab.models.messages_api import KEPT_REFUSAL, PATH, UNMATCHED, body_of, message_in
+from promptlab.models.messages_api import PATH, body_of, message_in, plain
 from promptlab.network import is_loopback
 from promptlab.records import Request
 
@@ -35,6 +35,7 @@ DROPPED = (
     "response headers other than " + ", ".join(RESPONSE_HEADERS),
     "ids of messages, requests, accounts and organizations",
     "signatures of thinking blocks",
+    "marks for the API's cache",
     "errors, unless an example was rejected for good",
     "anything with the shape of a key, masked",
 )
@@ -87,13 +88,7 @@ def request_key(method: str, path: str, body: Any, repeat: int = 0) -> str:
 
 def canonical(body: Any) -> str:
     """Write a request's body, as it is kept, so that equal requests give equal text."""
-    return json.dumps(secrets.screened(_matched(body)), sort_keys=True, separators=(",", ":"))
-
-
-def _matched(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _matched(item) for name, item in value.items() if name not in UNMATCHED}
-    return [_matched(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(secrets.screened(plain(body)), sort_keys=True, separators=(",", ":"))
 
 
 # -- what is kept -------------------------------------------------------------------------------
@@ -444,10 +439,9 @@ def _problems_of_call(entry: Entry) -> Iterator[str]:
 def as_response(entry: Entry) -> dict[str, Any]:
     """Build the answer of a call as vcrpy has it."""
     answered = entry["response"]
-    kept = {KEPT_REFUSAL: ["yes"]} if entry.get("kind") == "rejected" else {}
     return {
         "status": {"code": answered["status"], "message": "OK" if answered["status"] == 200 else ""},
-        "headers": {name: [value] for name, value in answered["headers"].items()} | kept,
+        "headers": {name: [value] for name, value in answered["headers"].items()},
         "body": {"string": json.dumps(answered["body"]).encode()},
     }
 

@@ -33,7 +33,16 @@ from promptlab.cassettes.format import JOURNAL, UNKNOWN, Entry, Origin, Recordin
 from promptlab.cassettes.journal import Journal
 from promptlab.errors import CassetteMiss, RecordingError
 from promptlab.models.client import recorded
-from promptlab.models.messages_api import KEPT_REFUSAL, PATH, REFUSED, REPEAT, TOO_LARGE, refusal_in
+from promptlab.models.messages_api import (
+    KEPT_REFUSAL,
+    PATH,
+    REFUSED,
+    REPEAT,
+    SECONDS,
+    TOO_LARGE,
+    plain,
+    refusal_in,
+)
 from promptlab.records import Request
 
 #: "replay" makes no call, "live" makes each, "changed" those that are not recorded.
@@ -114,9 +123,15 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         """Say whether a request needs no call: it is recorded, or a miss."""
         return self.mode not in RECORDING or files.message_key(request) in self._calls
 
-    def missing(self, requests: Iterable[Request]) -> int:
-        """Count the requests that cannot be played, each once."""
-        return len({files.message_key(request) for request in requests} - self._calls.keys())
+    def missing(self, requests: Iterable[Request]) -> list[Request]:
+        """Return the requests that cannot be played, each once."""
+        found = {files.message_key(one): one for one in requests}
+        return [one for key, one in found.items() if key not in self._calls]
+
+    @property
+    def kept(self) -> int:
+        """How many replies the journal holds: they outlive a run that stops."""
+        return len(self._calls.keys() - self.recording.calls.keys()) if self._journal else 0
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""
@@ -131,9 +146,15 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
         return False
 
     def play_response(self, request: VcrRequest) -> dict[str, Any]:
-        """Return the recorded answer, in vcrpy's form."""
+        """Return the recorded answer, in vcrpy's form; two headers of our own say what the body does not."""
         self.played.add(_key_of(request))
-        return files.as_response(self._calls[_key_of(request)])
+        entry = self._calls[_key_of(request)]
+        response = files.as_response(entry)
+        if entry.get("kind") == "rejected":
+            response["headers"][KEPT_REFUSAL] = ["yes"]
+        if "seconds" in entry:
+            response["headers"][SECONDS] = [str(entry["seconds"])]
+        return response
 
     def append(self, request: VcrRequest, response: dict[str, Any]) -> None:
         """Keep one call and its answer, in the journal before the caller sees it."""
@@ -232,10 +253,10 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
         return None
     coded = any(name.lower() == "content-encoding" for name in response["headers"])
     try:
-        plain = decode_response(response) if coded else response  # which would copy all of it
+        decoded = decode_response(response) if coded else response  # which would copy all of it
     except (OSError, EOFError, zlib.error):
         return None
-    content = plain["body"]["string"]
+    content = decoded["body"]["string"]
     refusal = {"type": "error", "error": refusal_in(status, content)}
     body = refusal if rejected else files.kept_of(content)
     if body is None:
@@ -245,9 +266,9 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
         "server": files.server_of(urlsplit(request.uri).hostname or ""),
         "path": files.api_path(request.path),
         "headers": files.allowed(request.headers, files.REQUEST_HEADERS),
-        "body": json.loads(request.body),
+        "body": plain(json.loads(request.body)),
     }
-    headers = files.allowed(plain["headers"], files.RESPONSE_HEADERS)
+    headers = files.allowed(decoded["headers"], files.RESPONSE_HEADERS)
     entry: Entry = {"request": asked, "response": {"status": status, "headers": headers, "body": body}}
     if rejected:
         entry["kind"] = "rejected"

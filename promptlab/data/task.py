@@ -18,7 +18,7 @@ from promptlab.data import overlap
 from promptlab.data.sampling import draw
 from promptlab.data.splits import FEWEST_PER_LABEL, SHARES, SPLITS, assign, count, shortage
 from promptlab.errors import DataError, ScorerError, shorten
-from promptlab.labels.extract import Extractor, Tagged, fold, read_answer
+from promptlab.labels.extract import Extractor, JsonField, Tagged, fold, read_answer
 from promptlab.records import METRICS, REJECTED, Example, Metric, Prompt, Reply
 
 FEW_PER_LABEL = 30  # examples; below, a split's F1 is worth a warning
@@ -123,6 +123,25 @@ class Task:
     def canonical(self) -> tuple[Example, ...]:
         """The examples marked as canonical, in the order they were given; all are in train."""
         return tuple(e for e in self.examples if e.canonical)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of an answer, for `Model(structured=...)`: a reason, then one of the labels.
+
+        DataError where the task has no labels, or `extract` is not `json_field`.
+        """
+        if not self.labels or not isinstance(self.extract, JsonField):
+            raise DataError(
+                f"task {self.name!r}: structured outputs need labels and extract=json_field('label'); "
+                f"give a schema of your own, Model(..., structured={{...}}), or leave structured out"
+            )
+        fields = {"reason": {"type": "string"}, self.extract.name: {"enum": list(self.labels)}}
+        return {
+            "type": "object",
+            "properties": fields,
+            "required": list(fields),
+            "additionalProperties": False,
+        }
 
     @cached_property
     def sources(self) -> tuple[Path, ...]:

@@ -1,8 +1,93 @@
-"""What is known of the API and its models, as of November 2026; nothing here is asked for."""
+"""What is known of the API and its models, as of November 2026, from its documentation; in one table.
+
+Requests are built from it alone, so that a live session and its replay ask the same.
+"""
 
 import re
+from dataclasses import dataclass
+
+from promptlab.records import Model, Price
+
+AS_OF = "November 2026"
 
 #: How the API says, with status 400 or 429, that no money is left: no prompt and no waiting helps.
 SPENT = re.compile(
     r"enforced_spend_limit_reached|usage limits|spend(?:ing)? limit|credit balance|billing", re.IGNORECASE
 )
+
+CHARACTERS = 3.0  # of English a token, with the tokenizer of the newer models: fewer than with the older
+REPLY = {"classifier": 120, "critic": 2500}  # tokens of a reply, thinking included, where none is recorded
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a model takes, and what it costs.
+
+    Attributes:
+        price: None where it is not known.
+        prefill: whether it takes the start of its reply.
+        thinking: the types of `thinking` that it takes.
+        disabled_up_to: the highest effort with which thinking can be disabled.
+        structured: whether it takes structured outputs.
+        caches: whether marking the beginning of a request makes the next ones cheaper.
+        retires: the first day on which it may be gone; "" where none is announced.
+    """
+
+    price: Price | None
+    prefill: bool = False
+    thinking: tuple[str, ...] = ("adaptive", "disabled")
+    structured: bool = True
+    caches: bool = True
+    retires: str = ""
+
+
+OLDER = ("enabled", "disabled")
+#: By the beginning of the name, the longest that fits. No model takes temperature, top_p or top_k any more.
+MODELS = {
+    "claude-haiku-5-5": Known(
+        Price(0.10, 0.50, 0.125, 0.01, long_from=100_000, long=Price(0.50, 2.50, 0.625, 0.05)),
+        retires="2027-10-07",
+    ),
+    "claude-sonnet-5-5": Known(Price(2, 10, 2.50, 0.10), thinking=("adaptive", "between_tools")),
+    "claude-opus-5-5": Known(Price(4, 20, 5, 0.20), thinking=("adaptive",)),
+    "claude-fable-5-1": Known(Price(10, 50, 12.50, 0.25), thinking=("adaptive",)),
+    "claude-haiku-4-5": Known(Price(1, 5, 1.25, 0.10), prefill=True, thinking=OLDER),
+    "claude-sonnet-4-5": Known(None, prefill=True, thinking=OLDER, retires="2026-11-30"),
+    "claude-opus-4-5": Known(None, prefill=True, thinking=OLDER),
+    "claude-opus-4-1": Known(None, prefill=True, thinking=OLDER, structured=False),
+    "claude-": Known(None, thinking=(*OLDER, "adaptive", "between_tools")),  # any other, newer or older
+}
+SAMPLING = ("temperature", "top_p", "top_k")
+
+
+def known(model: Model) -> Known | None:
+    """Return what is known of a model; None for one of another maker, which may take anything."""
+    name = max((name for name in MODELS if model.name.startswith(name)), key=len, default="")
+    return MODELS.get(name)
+
+
+def price(model: Model) -> Price | None:
+    """Return a model's own price, else that of the table; None where it is not known."""
+    of = known(model)
+    return model.price or (of.price if of else None)
+
+
+def objection(model: Model) -> str:
+    """Say which of its settings the model rejects, and what to do; "" where it takes them all."""
+    of = known(model)
+    if of is None:
+        return ""
+    sampling = [name for name in SAMPLING if name in model.extra_body]
+    if sampling:
+        return f"{model.name} takes no {', '.join(sampling)}: take it out of extra_body; its answers vary"
+    kind = (model.thinking or {}).get("type")
+    if kind and kind not in of.thinking:
+        return (
+            f"{model.name} takes no thinking of type {kind!r}, only {' and '.join(of.thinking)}: "
+            f"leave thinking out, and set effort instead"
+        )
+    if kind == "disabled" and model.effort in ("xhigh", "max"):
+        return f"{model.name} thinks at effort {model.effort!r}: set effort to high or less, or leave thinking out"
+    if model.structured and not of.structured:
+        return f"{model.name} takes no structured outputs: leave structured out, and ask for the form in the prompt"
+    return ""

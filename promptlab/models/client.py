@@ -7,14 +7,16 @@ answers, since those are neither spaced nor paid.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from promptlab.models.messages_api import (
     KEPT_REFUSAL,
     REFUSED,
     REPEAT,
+    SECONDS,
     TOO_LARGE,
     arguments,
     message_in,
@@ -32,6 +35,7 @@ from promptlab.models.messages_api import (
     shown_url,
     url_of,
 )
+from promptlab.models.spending import Budget, Spent, dollars, spent, usage_of, worst
 from promptlab.network import is_loopback
 from promptlab.records import REJECTED, Model, Reply, Request, Usage
 
@@ -78,11 +82,15 @@ class Client:
     Use it as an asynchronous context manager; it belongs to the event loop it was entered in.
     """
 
-    def __init__(self, *, workers: int = WORKERS, api_key: str | None = None) -> None:
+    def __init__(
+        self, *, workers: int = WORKERS, api_key: str | None = None, budget: Budget | None = None
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
         self.usage = Usage()  # of the distinct requests made so far
+        self._replies: dict[tuple[str, str], tuple[Model, list[Reply]]] = {}  # by role and model
         self._api_key = api_key
+        self._budget, self._paying, self._settled = budget, 0, asyncio.Event()
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[str, asyncio.Future[Reply]] = {}
@@ -113,12 +121,21 @@ class Client:
             await asyncio.gather(*flying, return_exceptions=True)
         await self._sdk.close()
 
-    async def ask(self, request: Request, asked_for: str, *, last: bool = False) -> Reply:
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """What the calls of each role took so far."""
+        both = sorted(self._replies.items())
+        return tuple(spent(role, model, replies) for (role, _), (model, replies) in both)
+
+    async def ask(
+        self, request: Request, asked_for: str, *, role: str = "critic", last: bool = False
+    ) -> Reply:
         """Return the reply to a request; the same request is asked once, a repeated one once each.
 
         `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
         a replayed call was never recorded; Refused where the API refuses it for good, unless this is the
-        `last` time, when the refusal is the answer; ModelError where the run has to stop.
+        `last` time, when the refusal is the answer; ModelError and BudgetExceeded where the run has to stop.
+        What it takes is counted for its `role`.
         """
         body = arguments(request)
         text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
@@ -128,7 +145,7 @@ class Client:
         if headers:
             body["extra_headers"] = headers
         if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for))
+            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role))
         return await asyncio.shield(self._asked[key])
 
     async def ask_all(
@@ -153,7 +170,7 @@ class Client:
 
         async def first(number: int) -> None:
             try:
-                replies[number] = await self.ask(*asked[number])
+                replies[number] = await self.ask(*asked[number], role="classifier")
             except Refused as error:
                 refused[number] = error
                 if len(refused) > rejectable or sum(map(hopeless, refused)) > 1:
@@ -162,7 +179,7 @@ class Client:
         async def again(number: int) -> None:
             if hopeless(number):
                 raise refused[number]
-            replies[number] = await self.ask(*asked[number], last=True)
+            replies[number] = await self.ask(*asked[number], role="classifier", last=True)
 
         leads = self._leads([request for request, _ in asked])
         await self._each(leads, first)
@@ -200,7 +217,7 @@ class Client:
         if self._failed:
             raise _NotAsked("an earlier call failed")
 
-    async def _ask(self, request: Request, body: dict[str, Any], asked_for: str) -> Reply:
+    async def _ask(self, request: Request, body: dict[str, Any], asked_for: str, role: str) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
@@ -221,33 +238,67 @@ class Client:
                 raise
         if reply.stop_reason != REJECTED:
             self._answered.add(request.beginning)
-        self.usage += Usage(1, reply.input_tokens, reply.output_tokens)
+        self.usage += usage_of(reply)
+        self._replies.setdefault((role, request.model.name), (request.model, []))[1].append(reply)
         return reply
 
     async def _try(self, model: Model, body: dict[str, Any], *, live: bool) -> Reply:
-        """Make a call, again where it fails in passing; what is `live` is spaced."""
-        limiter = pacing.limiter(url_of(model), model.name) if live else None
+        """Make a call, again where it fails in passing; what is `live` is spaced and paid."""
+        if not live:
+            return (await self._once(model, body))[0]
+        limiter = pacing.limiter(url_of(model), model.name)
         ends, failures = time.monotonic() + DEADLINE, 0
         why = f"{shown_url(model)} gave no answer to a call to {model.name} within {DEADLINE:g} s"
         while True:
-            begun = await limiter.turn() if limiter else 0.0
-            try:
-                async with asyncio.timeout(ends - time.monotonic()):
-                    reply, headers = await self._once(model, body)
-            except TimeoutError:
-                raise ModelError(why) from None
-            except _Failure as failure:
-                failures, why = failures + 1, str(failure)
-                if limiter and failure.status == LIMITED:
-                    limiter.refused(begun, failure.wait)
-                wait = _wait(failure.wait, failures)
-                if failures >= failure.tries or time.monotonic() + wait > ends:
+            async with self._paid(model, body) as bill:
+                begun = await limiter.turn()
+                try:
+                    async with asyncio.timeout(ends - time.monotonic()):
+                        reply, headers = await self._once(model, body)
+                    bill.append(reply)
+                    read = reply.input_tokens - reply.cache_read_tokens  # what is cached does not count
+                    limiter.accepted(headers, (read, reply.output_tokens))
+                    return replace(reply, seconds=time.monotonic() - begun)
+                except TimeoutError:
                     raise ModelError(why) from None
-                await asyncio.sleep(wait)
-            else:
-                if limiter:
-                    limiter.accepted(headers, (reply.input_tokens, reply.output_tokens))
-                return reply
+                except Refused:
+                    bill.append(None)
+                    raise
+                except _Failure as failure:
+                    failures, why = failures + 1, str(failure)
+                    bill += [None] if failure.status else []
+                    if failure.status == LIMITED:
+                        limiter.refused(begun, failure.wait)
+                    wait = _wait(failure.wait, failures)
+                    if failures >= failure.tries or time.monotonic() + wait > ends:
+                        raise ModelError(why) from None
+            await asyncio.sleep(wait)
+
+    @contextlib.asynccontextmanager
+    async def _paid(self, model: Model, body: dict[str, Any]) -> AsyncIterator[list[Reply | None]]:
+        """Keep what a try may cost at most free in the budget, then count what it cost.
+
+        The block says what it was by putting the reply into a list, or None for what costs nothing. A try
+        that broke off may have been paid, so it counts as the worst case.
+        """
+        bill: list[Reply | None] = []
+        if self._budget is None:
+            yield bill
+            return
+        most = worst(model, body)
+        while not self._budget.reserve(most):
+            if not self._paying:
+                raise self._budget.exceeded(model, most)
+            self._settled.clear()
+            await self._settled.wait()  # for what is in flight to cost less than it might
+        self._paying += 1
+        try:
+            yield bill
+        finally:
+            cost = most if not bill else (dollars(model, bill[0]) or 0.0) if bill[0] else 0.0
+            self._budget.settle(most, cost)
+            self._paying -= 1
+            self._settled.set()
 
     async def _once(self, model: Model, body: dict[str, Any]) -> tuple[Reply, Mapping[str, str]]:
         """Make one call; return the reply and the response's headers."""
@@ -255,7 +306,10 @@ class Client:
 
         try:
             response = await self._at(model)(**body)
-            return reply_in(message_in(await response.read())), response.headers
+            reply, headers = reply_in(message_in(await response.read())), response.headers
+            if SECONDS in headers:  # it is recorded
+                reply = replace(reply, seconds=float(headers[SECONDS]))
+            return reply, headers
         except TypeError as error:  # the SDK's word for "no credential"
             raise ModelError(_advice(model, error)) from None
         except ValueError as error:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from promptlab.errors import ModelError, shorten
+from promptlab.models import catalog
 from promptlab.records import Model, Reply, Request
 
 PATH = "/v1/messages"
@@ -16,12 +17,11 @@ KEPT_REFUSAL = (
 )
 REFUSED, TOO_LARGE = 400, 413  # statuses of a request that the API does not take
 
+SECONDS = "promptlab-seconds"  # the header of a recorded answer that says how long the call took
+
 UNMATCHED = ("cache_control", "stream")  # fields of a body: how an answer is sent, not what it says
 
 COUNTED = ("input_tokens", "output_tokens")  # in an answer's usage
-
-#: Claude models that accept the start of their reply; newer ones answer it with status 400.
-TAKES_REPLY_PREFIX = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1")
 
 
 def url_of(model: Model) -> str:
@@ -45,10 +45,19 @@ def shown_url(model: Model) -> str:
 
 
 def arguments(request: Request) -> dict[str, Any]:
-    """Write a request as arguments of the SDK's messages.create; ModelError for a reply prefix it refuses."""
+    """Write a request as arguments of the SDK's messages.create; ModelError for what the model rejects.
+
+    The last block that a shared request has in common with others is marked for the API's cache.
+    """
     model = request.model
-    refuses = model.name.startswith("claude-") and not model.name.startswith(TAKES_REPLY_PREFIX)
-    if request.messages[-1][0] == "assistant" and refuses:
+    if why := catalog.objection(model):
+        raise ModelError(why)
+    if model.structured is True:
+        raise ModelError(
+            f"structured of {model.name} is True, which only a task can fill in: give task.schema"
+        )
+    of = catalog.known(model)
+    if request.messages[-1][0] == "assistant" and of and not of.prefill:
         raise ModelError(
             f"{model.name} does not support prefill, but the prompt has {request.messages[-1][1]!r}: "
             f"empty reply_prefix.md and ask for that beginning in suffix.md"
@@ -60,13 +69,36 @@ def arguments(request: Request) -> dict[str, Any]:
     }
     if request.system:
         body["system"] = request.system
-    if model.effort is not None:
-        body["output_config"] = {"effort": model.effort}
+    if request.shared and of and of.caches:
+        _mark(body, request.last_turn)
+    form = {"format": {"type": "json_schema", "schema": model.structured}} if model.structured else {}
+    effort = {"effort": model.effort} if model.effort is not None else {}
+    if form or effort:
+        body["output_config"] = form | effort
     if model.thinking is not None:
         body["thinking"] = dict(model.thinking)
     if model.extra_body:
         body["extra_body"] = dict(model.extra_body)
     return body
+
+
+def _mark(body: dict[str, Any], last: int) -> None:
+    """Mark the end of what requests share: the turn before the last of the user, else the system prompt."""
+    holder, name = (body["messages"][last - 1], "content") if last else (body, "system")
+    if holder.get(name):
+        holder[name] = [{"type": "text", "text": holder[name], "cache_control": {"type": "ephemeral"}}]
+
+
+def plain(value: Any) -> Any:
+    """Write (part of) a body without what is not matched: marks, and the blocks that they need."""
+    if isinstance(value, Mapping):
+        value = {name: plain(item) for name, item in value.items() if name not in UNMATCHED}
+        for name in ("system", "content"):
+            match value.get(name):
+                case [{"type": "text", "text": str(text), **more}] if not more:
+                    value[name] = text
+        return value
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def body_of(request: Request) -> dict[str, Any]:
@@ -85,8 +117,11 @@ def model_with(settings: Mapping[str, Any]) -> Model:
     """Return the model that a request's body names; `extra_body` has what is no field of a Model."""
     rest = dict(settings)
     name, most, thinking = rest.pop("model"), rest.pop("max_tokens"), rest.pop("thinking", None)
-    effort = rest.pop("output_config")["effort"] if [*rest.get("output_config", ())] == ["effort"] else None
-    return Model(name, max_tokens=most, effort=effort, thinking=thinking, extra_body=rest)
+    config = dict(rest.pop("output_config", {}))
+    effort, form = config.pop("effort", None), config.pop("format", {})
+    rest |= {"output_config": config} if config else {}
+    schema = form.get("schema", False)
+    return Model(name, max_tokens=most, effort=effort, thinking=thinking, extra_body=rest, structured=schema)
 
 
 def message_in(body: bytes) -> dict[str, Any]:
@@ -124,6 +159,8 @@ def reply_in(message: Mapping[str, Any]) -> Reply:
         model=message["model"],
         input_tokens=sum(usage.get(kind) or 0 for kind in kinds),
         output_tokens=usage["output_tokens"],
+        cache_write_tokens=usage.get(kinds[1]) or 0,
+        cache_read_tokens=usage.get(kinds[2]) or 0,
     )
 
 

@@ -3,17 +3,18 @@
 The profile "claude" exists without being written, and can be overwritten.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from promptlab.errors import DataError, shorten
-from promptlab.records import Model
+from promptlab.records import Model, Price
 
 ROLES = ("classifier", "critic")
-MODEL_FIELDS = tuple(field.name for field in fields(Model))
+MODEL_FIELDS = tuple(field.name for field in fields(Model) if field.name != "price")
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Profile:
     critic: Model
 
 
-#: The reply of the classifier carries its reasoning, so thinking would be paid twice.
 CLAUDE = Profile(
     "claude",
-    Model("claude-haiku-5-5", max_tokens=1024, effort="low", thinking={"type": "disabled"}),
+    Model("claude-haiku-5-5", max_tokens=2048, effort="low"),  # thinking is part of both
     Model("claude-opus-5-5", max_tokens=16_000),
 )
+PRICES = ("input", "output", "cache_write", "cache_read")
 
 
 def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
@@ -42,10 +43,13 @@ def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
     settings = _settings(pyproject)
     chosen = name or settings.get("live" if live else "replay", CLAUDE.name)
     profiles = settings.get("profiles", {})
-    if chosen in profiles:
-        return _profile(pyproject, chosen, profiles[chosen])
-    if chosen == CLAUDE.name:
-        return CLAUDE
+    if chosen in profiles or chosen == CLAUDE.name:
+        profile = _profile(pyproject, chosen, profiles[chosen]) if chosen in profiles else CLAUDE
+        prices = _prices(pyproject, settings.get("prices", {}))
+        classifier, critic = (
+            replace(one, price=prices.get(one.name)) for one in (profile.classifier, profile.critic)
+        )
+        return Profile(profile.name, classifier, critic)
     raise DataError(
         f"{pyproject}: no profile {chosen!r}, only {', '.join([*profiles, CLAUDE.name])}. "
         f"Define it under [tool.promptlab.profiles.{chosen}]"
@@ -66,7 +70,9 @@ def _settings(pyproject: Path) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = tomllib.loads(text).get("tool", {}).get("promptlab", {})
     except (OSError, ValueError) as error:
         raise DataError(f"{pyproject}: cannot be read: {error}") from error
-    _known(f"{pyproject}, [tool.promptlab]", settings, ("replay", "live", "profiles", "publish_texts"))
+    _known(
+        f"{pyproject}, [tool.promptlab]", settings, ("replay", "live", "profiles", "prices", "publish_texts")
+    )
     return settings
 
 
@@ -81,6 +87,22 @@ def _profile(pyproject: Path, name: str, table: Mapping[str, Any]) -> Profile:
             raise DataError(f"{where}: {role} has no name, expected {role} = {{ name = '...' }}")
         models[role] = Model(**given)
     return Profile(name, **models)
+
+
+def _prices(pyproject: Path, tables: Mapping[str, Any]) -> dict[str, Price]:
+    """Read the prices of models, by their names."""
+    found = {}
+    for name, table in tables.items():
+        where = f'{pyproject}, [tool.promptlab.prices."{name}"]'
+        _known(where, table, PRICES)
+        for field in PRICES:
+            value = table.get(field, None if field in PRICES[:2] else 0)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise DataError(
+                    f"{where}: {field} is {shorten(table.get(field))}, expected dollars per million tokens"
+                )
+        found[name] = Price(**table)
+    return found
 
 
 def _known(where: str, table: Mapping[str, Any], expected: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """A prompt and a text become a request; a prompt is read from its folder and written to it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,18 @@ def build(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:
     turns.append(("user", prompt.prefix + text + prompt.suffix))
     if prompt.reply_prefix:
         turns.append(("assistant", prompt.reply_prefix))
-    return Request(model=model, system=prompt.system, messages=tuple(turns), repeat=repeat)
+    return Request(model, prompt.system, tuple(turns), repeat, shared=True)
 
 
 def model_of(model: Model | str, max_tokens: int = 1024) -> Model:
     """Return a model; one given by its name has the API's default settings."""
     return Model(model, max_tokens=max_tokens) if isinstance(model, str) else model
+
+
+def classifier_of(model: Model | str, task: Task) -> Model:
+    """Return the model that answers about a task: structured answers have the task's schema."""
+    found = model_of(model)
+    return replace(found, structured=task.schema) if found.structured is True else found
 
 
 def first(task: Task) -> Prompt:

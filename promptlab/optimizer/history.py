@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from promptlab.models.spending import Spent
 from promptlab.records import Prompt, Usage
 from promptlab.scoring.comparison import Comparison, compare
 from promptlab.scoring.doubts import Doubt, doubtful
@@ -136,6 +137,7 @@ class Run:
         data_hash: names the examples, as Task.data_hash.
         counts: how many examples of each label each split has.
         notices: what to know before trusting the figures, a sentence each.
+        spent: what the calls of each role took.
     """
 
     task: str
@@ -149,6 +151,7 @@ class Run:
     data_hash: str
     counts: Mapping[str, Mapping[str, int]]
     notices: tuple[str, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
     @cached_property
     def comparison(self) -> Comparison:

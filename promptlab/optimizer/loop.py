@@ -17,7 +17,8 @@ from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
 from promptlab.models import prompts
 from promptlab.models.client import WORKERS, Client
-from promptlab.models.prompts import model_of
+from promptlab.models.prompts import classifier_of, model_of
+from promptlab.models.spending import Budget, budget_of
 from promptlab.optimizer.candidates import admitted, canonical_right, unbroken
 from promptlab.optimizer.critic import Critic, context
 from promptlab.optimizer.forward import Forward
@@ -54,6 +55,7 @@ async def steps(
     seed: int = 0,
     workers: int = WORKERS,
     api_key: str | None = None,
+    max_cost: float | Budget | None = None,
 ) -> AsyncIterator[Iteration | Run]:
     """Improve a prompt. `steps` yields each Iteration as it ends, then the Run; `optimize` returns the Run.
 
@@ -78,25 +80,28 @@ async def steps(
         seed: changes which examples are drawn.
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+        max_cost: dollars that may be spent, or a Budget that several runs share; None is no limit.
 
     Raises:
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
+        BudgetExceeded: the next call may cost more than what is left of `max_cost`.
     """
     _, _, test = (task.split(name) for name in SPLITS)
-    classifier, critic = model_of(classifier), model_of(critic, max_tokens=CRITIC_TOKENS)
+    classifier, critic = classifier_of(classifier, task), model_of(critic, max_tokens=CRITIC_TOKENS)
     first = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     task.demonstrated(first)
     settings = {"calls": calls, "iterations": iterations, "per_label": per_label}
     for name, value in settings.items():
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
+    budget = budget_of(max_cost, classifier, critic)
     plan = Plan(task, calls, iterations, seed)
     kept: tuple[Candidate, ...] = (Candidate(first),)
     history: list[Iteration] = []
     spare: list[Candidate] = []
 
-    async with Client(workers=workers, api_key=api_key) as client:
+    async with Client(workers=workers, api_key=api_key, budget=budget) as client:
         forward = Forward(client, classifier, task)
         for number in range(1, plan.iterations + 1):
             step, before, limit = f"iteration {number}", client.usage, plan.limit(number, forward.calls)
@@ -135,7 +140,7 @@ async def steps(
         (test_best,) = await forward("test", "test", [finalists[0].prompt], test)
         scores = (first, finalists[0].prompt, test_first, test_best)
         names = (task.data_hash, task.counts, task.notices)
-        yield Run(task.name, tuple(history), finalists, *scores, client.usage, *names)
+        yield Run(task.name, tuple(history), finalists, *scores, client.usage, *names, client.spent)
 
 
 def minibatch(
@@ -154,11 +159,9 @@ def minibatch(
     return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown and not one.disputed)
 
 
-def most_calls(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> str:
-    """Say how many calls an optimization makes at most, with promptlab's own proposers."""
-    critic, test = CRITIC_CALLS * iterations, 2 * len(task.splits["test"])
-    total = calls + critic + test
-    return f"at most {total:,} calls: {calls:,} for the search, {critic} of the critic, {test:,} about test"
+def most(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> tuple[int, int, int]:
+    """Return how many calls an optimization makes at most: for the search, of the critic, about test."""
+    return calls, CRITIC_CALLS * iterations, 2 * len(task.splits["test"])
 
 
 def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:
@@ -185,6 +188,7 @@ async def evaluate_async(
     canonical: int = CANONICAL,
     workers: int = WORKERS,
     api_key: str | None = None,
+    max_cost: float | Budget | None = None,
 ) -> Evaluation:
     """Run the classifier on every example of a split and on the canonical ones, and score its replies.
 
@@ -197,18 +201,22 @@ async def evaluate_async(
         canonical: how often each canonical example is asked, 1 or more; the majority counts.
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
+        max_cost: dollars that may be spent, or a Budget that several runs share; None is no limit.
 
     Raises:
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
+        BudgetExceeded: the next call may cost more than what is left of `max_cost`.
     """
     prompt, examples = prompts.prompt_of(prompt), task.split(split)
     task.demonstrated(prompt)
     for name, value in {"repeats": repeats, "canonical": canonical}.items():
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
-    async with Client(workers=workers, api_key=api_key) as client:
-        forward = Forward(client, model_of(classifier), task)
+    model = classifier_of(classifier, task)
+    budget = budget_of(max_cost, model)
+    async with Client(workers=workers, api_key=api_key, budget=budget) as client:
+        forward = Forward(client, model, task)
         (result,) = await forward("evaluation", split, [prompt], examples, repeats)
         if not task.canonical:
             return result

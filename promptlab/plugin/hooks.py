@@ -99,6 +99,9 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         by_main_alone=pytestconfig.getoption("promptlab_main") is not None,
         answers=pytestconfig.getoption("promptlab_answers") is not None,
         texts=options.publishes_texts(pytestconfig),
+        plan=pytestconfig.getoption("promptlab_plan"),
+        max_cost=pytestconfig.getoption("promptlab_max_cost"),
+        afresh=pytestconfig.getoption("promptlab_afresh"),
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
     pytestconfig.stash[LAB] = Lab(settings, pytestconfig.stash[RESULTS], Console(pytestconfig))
@@ -183,16 +186,18 @@ def _judge(session: pytest.Session, interrupted: str = "") -> None:
     config.stash[DECISIONS] = report(session, results, folder, config.stash[BASE], config.stash[MAIN])
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Ask again for --live-verify; report recorded calls that were not asked for; send a worker's results."""
     config = session.config
     if LAB in config.stash:
-        from promptlab.plugin.lab import finish, verify
+        from promptlab.plugin.lab import end, finish, verify
 
         count = config.getoption("promptlab_live_verify")
         if count and not verify(config.stash[LAB], count):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         finish(config.stash[LAB], prune=config.getoption("promptlab_prune"))
+        ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        end(config.stash[LAB], whole=ended and not session.shouldstop and not session.shouldfail)
     written = config.getoption("promptlab_answers")
     if written and not hasattr(config, "workeroutput"):
         from promptlab.gate import answers

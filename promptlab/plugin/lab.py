@@ -23,7 +23,14 @@ from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data import overlap
 from promptlab.data.task import Task
-from promptlab.errors import ExtractorError, NetworkBlocked, PromptlabError, reject_unknown
+from promptlab.errors import (
+    BudgetExceeded,
+    CassetteMiss,
+    ExtractorError,
+    NetworkBlocked,
+    PromptlabError,
+    reject_unknown,
+)
 from promptlab.gate import answers, base, decide, git, ledger
 from promptlab.gate.answers import Answers
 from promptlab.gate.base import Pair, Place
@@ -33,13 +40,17 @@ from promptlab.models import prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import url_of
 from promptlab.models.profiles import ROLES, Profile
-from promptlab.models.prompts import model_of
+from promptlab.models.prompts import classifier_of, model_of
+from promptlab.models.spending import Budget
 from promptlab.optimizer import loop
+from promptlab.optimizer.forward import REJECTABLE
 from promptlab.optimizer.history import Iteration, Run
 from promptlab.optimizer.loop import synchronous
-from promptlab.plugin import sharing
+from promptlab.plugin import plan, sharing
 from promptlab.plugin.console import Console
+from promptlab.plugin.plan import Planned
 from promptlab.plugin.results import Results
+from promptlab.plugin.resuming import Resuming
 from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
 from promptlab.records import Example, Model, Prompt, Request
@@ -52,6 +63,8 @@ NOT_BY_MAIN = (
     "main's own tests could not evaluate it on main, so nothing is known of main's labels and reading: "
     "on main, pytest --live-changed records what it lacks"
 )
+
+UNASKED = ("workers", "api_key", "max_cost")  # settings of an optimization that change no request
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,9 @@ class Settings:
     answers: bool = False  # whether to keep what each evaluation of a prompt folder read
     texts: bool = True  # whether pages may show examples and replies
     shared: Path | None = None  # the folder that the session's processes share; None with one process
+    plan: bool = False  # whether calls that are not recorded are planned, not missed
+    max_cost: float | None = None  # dollars that the session may spend
+    afresh: bool = False  # whether what a stopped session has finished is made again
 
     @property
     def makes_calls(self) -> bool:
@@ -136,6 +152,12 @@ class Lab:
         self._jobs: dict[Path, _Job] = {}
         self._checked: set[str] = set()  # the tasks whose split has been compared with their recordings
         self._key = None if settings.makes_calls else ANY_KEY  # the SDK wants one, on replay too
+        self._budget = Budget(settings.max_cost) if settings.max_cost and settings.makes_calls else None
+        self._resuming: Resuming | None = None
+        if settings.mode == "live":
+            self._resuming = Resuming(
+                settings.root / ".promptlab", settings.profile.name, afresh=settings.afresh
+            )
 
     def __repr__(self) -> str:
         return f"<Lab profile {self._settings.profile.name}, {self._settings.mode}>"
@@ -158,10 +180,10 @@ class Lab:
         if (prompt := settings.get("prompt")) is not None:
             settings["prompt"] = prompts.prompt_of(prompt)
         task = self._as_recorded(task, name)
-        same = {key: value for key, value in settings.items() if key not in ("workers", "api_key", *ROLES)}
+        same = {key: value for key, value in settings.items() if key not in (*UNASKED, *ROLES)}
         if "proposers" in same:  # by their names: the address of a function differs from process to process
             same["proposers"] = [getattr(one, "__qualname__", repr(one)) for one in same["proposers"]]
-        models = tuple(model_of(settings[role]) for role in ROLES)
+        models = (classifier_of(settings[ROLES[0]], task), model_of(settings[ROLES[1]]))
         drawn = getattr(task.draw, "__qualname__", task.draw)
         self._note_moved(task)
         job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, drawn, same))
@@ -208,7 +230,7 @@ class Lab:
             self._failed(f"{task.name}: {name}", error)
             raise error.with_traceback(None) from None
         own = settings.pop("classifier", None)
-        model = model_of(own or self._settings.profile.classifier)
+        model = classifier_of(own or self._settings.profile.classifier, task)
         self._note_moved(task)
         job = self._job(task, name, (model,), (split, scored, repeats))
         if not isinstance(prompt, Prompt):
@@ -284,14 +306,22 @@ class Lab:
     # -- the work -------------------------------------------------------------------------------
 
     def _optimize(self, job: _Job, task: Task, settings: dict[str, Any]) -> Outcome:
-        sizes = {one: settings[one] for one in ("calls", "iterations") if one in settings}
-        calls = loop.most_calls(task, **sizes)
+        sizes: dict[str, int] = {one: settings[one] for one in ("calls", "iterations") if one in settings}
+        search, critic, test = most = loop.most(task, **sizes)
+        calls = f"at most {search + critic + test:,} calls: {search:,} for the search, {critic} of the critic"
+        calls += f", {test:,} about test"
         if self._settings.makes_calls:  # it is simulated, for seconds
             near = f"; {overlap.notice(task.near_duplicates)}" if task.near_duplicates else ""
             calls += f"; {terminal.detectable(task)}{near}"
         with self._recording(job, task) as cassette:
             self._announce(job, calls, cassette)
-            run, seconds = synchronous(self._steps)(task, settings)
+            try:
+                run, seconds = synchronous(self._steps)(task, settings)
+            except CassetteMiss:
+                if not self._settings.plan:
+                    raise
+                prompt = settings.get("prompt")
+                raise Planned(plan.of_run(job.title, task, job.models, prompt, most, self._usage())) from None
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
         known = {split: baselines(task, split) for split in ("validation", "test")}
@@ -302,7 +332,7 @@ class Lab:
         """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
         started, seconds = time.monotonic(), dict[int, float]()
         iterations = settings.get("iterations", loop.ITERATIONS)
-        async for step in loop.steps(task, **settings | {"api_key": self._key}):
+        async for step in loop.steps(task, **self._asking(settings)):
             if isinstance(step, Iteration):
                 seconds[step.number] = time.monotonic() - started - sum(seconds.values())
                 self._console.progress(f"{task.name}: {terminal.iteration(step, iterations)}")
@@ -315,14 +345,17 @@ class Lab:
     ) -> Outcome:
         """Ask about a split and the canonical examples; while recording, also what the base lacks."""
         (model,) = job.models
-        settings = settings | {"api_key": self._key, "repeats": repeats}
+        settings = self._asking(settings) | {"repeats": repeats}
         asked = _requests(prompt, task.split(split), model, repeats)
         marked = _requests(prompt, task.canonical, model, loop.CANONICAL)
         others = self._of_base(job, task, prompt, split, repeats)
         with self._recording(job, task) as cassette:
-            often = self._settings.makes_calls or not cassette.missing(marked)
+            often = self._settings.makes_calls or self._settings.plan or not cassette.missing(marked)
             settings.setdefault("canonical", loop.CANONICAL if often else 1)
-            self._announce(job, f"{cassette.missing([*asked, *marked, *others]):,} calls", cassette)
+            missing = cassette.missing([*asked, *marked, *others])
+            if self._settings.plan and missing:
+                raise Planned(plan.of_requests(job.title, missing, self._usage()))
+            self._announce(job, f"{len(missing):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
             if others:
                 synchronous(self._ask)(others)
@@ -342,8 +375,18 @@ class Lab:
         return _requests(old, rest, who, repeats)
 
     async def _ask(self, requests: list[Request]) -> None:
-        async with Client(api_key=self._key) as client:
-            await client.ask_all((one, "the base's prompt") for one in requests)
+        async with Client(api_key=self._key, budget=self._budget) as client:
+            most = int(REJECTABLE * len(requests))
+            await client.ask_all(((one, "the base's prompt") for one in requests), rejectable=most)
+
+    def _asking(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Add how the session asks to the settings of a piece of work."""
+        own = settings.get("max_cost") if self._settings.makes_calls else None
+        part = Budget(own, self._budget) if isinstance(own, int | float) else own or self._budget
+        return settings | {"api_key": self._key, "max_cost": part}
+
+    def _usage(self) -> plan.Usage:
+        return plan.Usage(files.recordings(self._settings.root / "cassettes" / self._settings.profile.name))
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)
@@ -468,6 +511,8 @@ class Lab:
         """Return the result for a task, or raise what the work raised, without the library's frames."""
         __tracebackhide__ = True
         result = job.result(task)
+        if result is None and isinstance(job.error, Planned):
+            pytest.skip(str(job.error))
         if result is None and isinstance(job.error, PromptlabError):
             raise job.error.with_traceback(None) from None  # the message says it all
         if result is None:
@@ -482,18 +527,27 @@ class Lab:
     def _recording(self, job: _Job, task: Task) -> Iterator[IndexedCassette]:
         """Open the recording of a piece of work, with the network closed."""
         # What was just recorded is not paid again, for a task that reads other labels.
-        mode = "changed" if self._settings.mode == "live" and job.done else self._settings.mode
+        mode, name = self._settings.mode, self._relative(job.path)
+        if mode == "live" and (job.done or (self._resuming and self._resuming.has(name, job.asked))):
+            mode = "changed"
         opened = recorder.use(
             job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
         )
         with self._closed(job), opened as cassette:
             try:
                 yield cassette
+            except BudgetExceeded as error:
+                cap = [f"--promptlab-max-cost={self._budget.limit:g}"] if self._budget else []
+                live = "--live" if self._settings.mode == "live" else "--live-changed"
+                kept = f"{cassette.kept} replies are kept in {job.path}{files.JOURNAL}"
+                raise BudgetExceeded(f"{error}. {kept}; to go on: {self._command(*cap, live=live)}") from None
             finally:
                 if cassette.notes:
                     notes = [f"note: {note}" for note in cassette.notes]
                     self._results.sections.append((job.title, notes))
         job.recorded, job.played = set(cassette.recording.calls), job.played | cassette.played
+        if self._resuming:
+            self._resuming.finished(name, job.asked)
 
     def _closed(self, job: _Job) -> contextlib.AbstractContextManager[None]:
         """Close the network: on replay all but loopback, and the API's own server wherever it is."""
@@ -504,14 +558,19 @@ class Lab:
         """Say how many calls will be made, before they are."""
         if cassette.resumed:
             calls += f"; {cassette.resumed} replies are reused from an unfinished run"
+        if self._settings.mode == "live" and cassette.mode == "changed" and not job.done:
+            calls = (
+                "not made again, since the session before, which was stopped, has finished it; "
+                "--promptlab-afresh makes it again"
+            )
         if self._settings.makes_calls:
             self._console.announce(f"promptlab: {job.title}: {calls}")
 
-    def _command(self, *more: str) -> str:
+    def _command(self, *more: str, live: str = "--live-changed") -> str:
         """Return the command that records what the current test needs."""
         profile = self._settings.profile.name
         option = [] if profile == self._settings.live_profile else [f"--promptlab-profile={profile}"]
-        return shlex.join(["pytest", "--live-changed", *option, *more, current_test()])
+        return shlex.join(["pytest", live, *option, *more, current_test()])
 
     def _place(self, job: _Job, folder: Path, classifier: Model | None) -> Place:
         commit = self._settings.base
@@ -590,10 +649,19 @@ def finish(lab: Lab, *, prune: bool) -> None:
         results.sections.append(("prune", unopened or ["every recording was opened by a test"]))
 
 
+def end(lab: Lab, *, whole: bool) -> None:
+    """Sum up what was planned; forget a live session that came to its `whole` end."""
+    jobs = lab._jobs.values()
+    if plans := [job.error.plan for job in jobs if isinstance(job.error, Planned)]:
+        lab._results.sections.append(("plan", [*map(str, plans), plan.total(plans)]))
+    if lab._resuming and whole and not any(job.error for job in jobs):
+        lab._resuming.end()
+
+
 def verify(lab: Lab, count: int) -> bool:
     """Ask `count` recorded requests again and report how many labels changed; whether they could be asked."""
     done = [(task, job.models[0], result) for job in lab._jobs.values() for task, result in job.done]
     lab._console.announce(f"promptlab: repeating {count} recorded calls")
-    held, lines = ask_again(done, count)
+    held, lines = ask_again(done, count, lab._budget)
     lab._results.sections.append(("live-verify", lines))
     return held

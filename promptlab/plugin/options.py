@@ -69,6 +69,19 @@ OTHERS: dict[str, dict[str, Any]] = {
         "help": "With --promptlab-base, this prompt folder, or this recording, needs no test any more; "
         "on the command line only.",
     },
+    "plan": {
+        "action": "store_true",
+        "help": "Make no call: say how many calls, tokens and dollars those that are not recorded would take.",
+    },
+    "max-cost": {
+        "type": float,
+        "metavar": "DOLLARS",
+        "help": "With an option that makes calls, spend no more than this in the session.",
+    },
+    "afresh": {
+        "action": "store_true",
+        "help": "With --live, make again what a session that was stopped has finished.",
+    },
     "prune": {
         "action": "store_true",
         "help": "Delete the recorded calls that no test in this session uses.",
@@ -121,9 +134,13 @@ def dest(name: str) -> str:
 def check(config: pytest.Config) -> None:
     """Raise UsageError for options that exclude one another or make no sense."""
     given = [f"--{name}" for name in LIVE if config.getoption(dest(name)) not in (False, None)]
-    given += ["--promptlab-prune"] if config.getoption("promptlab_prune") else []
+    others = [f"--promptlab-{name}" for name in ("plan", "prune")]
+    given += [one for one in others if config.getoption(dest(one.removeprefix("--promptlab-")))]
     if len(given) > 1:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
+    cost = config.getoption("promptlab_max_cost")
+    if cost is not None and not cost > 0:
+        raise pytest.UsageError(f"--promptlab-max-cost={cost:g}: expected dollars, more than 0")
     if given and config.getoption("numprocesses", None):  # workers would overwrite one another's recording
         raise pytest.UsageError(f"{given[0]} needs a single process: drop -n of pytest-xdist, or add -n0")
     for option, value in OF_BASE:
@@ -181,6 +198,7 @@ def profile(config: pytest.Config) -> Profile:
     from promptlab.models import profiles
 
     live, name = mode(config) != "replay", config.getoption("promptlab_profile")
+    live = live or config.getoption("promptlab_plan")
     return profiles.read(config.rootpath / "pyproject.toml", live=live, name=name)
 
 

@@ -9,6 +9,7 @@ from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.models import prompts
 from promptlab.models.client import Client
+from promptlab.models.spending import Budget
 from promptlab.optimizer.history import Run
 from promptlab.records import Model, Prediction, Prompt, Request, shown
 from promptlab.scoring.evaluation import Evaluation, predict
@@ -25,7 +26,9 @@ def answers(task: Task, classifier: Model, outcome: Run | Evaluation) -> Iterato
             yield message_key(request), (task, result.asked_with, request, row)
 
 
-def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: int) -> tuple[bool, list[str]]:
+def ask_again(
+    outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: int, budget: Budget | None
+) -> tuple[bool, list[str]]:
     """Ask `count` recorded requests again, chosen by hash, and say how many labels changed.
 
     Returns whether the calls could be made, and lines: the figure with its interval and each label that
@@ -33,14 +36,14 @@ def ask_again(outcomes: Iterable[tuple[Task, Model, Run | Evaluation]], count: i
     """
     recorded = {key: answer for one in outcomes for key, answer in answers(*one)}
     try:
-        return True, asyncio.run(_verify(recorded, count))
+        return True, asyncio.run(_verify(recorded, count, budget))
     except PromptlabError as error:
         return False, [f"not verified: {error}"]
 
 
-async def _verify(recorded: Mapping[str, Answer], count: int) -> list[str]:
+async def _verify(recorded: Mapping[str, Answer], count: int, budget: Budget | None) -> list[str]:
     chosen = [recorded[key] for key in sorted(recorded, key=lambda key: rank(0, key))[:count]]
-    async with Client() as client:
+    async with Client(budget=budget) as client:
         asked = ((request, f"example {row.example.id!r}") for _, _, request, row in chosen)
         replies = await client.ask_all(asked)
     changed = []

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from promptlab.data.task import Task
+from promptlab.models.spending import Spent
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.records import Usage, metric_name, shown
 from promptlab.report.changes import in_words
@@ -44,7 +45,9 @@ def run(
     yield from _aligned("<" + ">" * len(labels), [("examples", *labels), *splits])
     for result in (run.test_first,) if run.best == run.first else (run.test_first, run.test):
         yield ""
-        yield from evaluation(result, baselines["test"])
+        yield from evaluation(result, baselines["test"], spent=False)
+    yield ""
+    yield from map(str, run.spent)
     yield from (f"note: {notice}" for notice in (*run.notices, *doubts(run)))
 
 
@@ -109,7 +112,7 @@ def beside(result: Evaluation, baselines: Sequence[Evaluation]) -> str:
     return f"without a model: {result.primary_name} of {figures}; {verdict}"
 
 
-def evaluation(result: Evaluation, baselines: Sequence[Evaluation]) -> Iterator[str]:
+def evaluation(result: Evaluation, baselines: Sequence[Evaluation], *, spent: bool = True) -> Iterator[str]:
     """Yield the figures of an evaluation with their 95% intervals, label by label."""
     figures = result.figures
     shown = ", ".join(map(str, figures))
@@ -131,6 +134,7 @@ def evaluation(result: Evaluation, baselines: Sequence[Evaluation]) -> Iterator[
     yield from _aligned("<<<<>", rows if result.labels else [])
     if line := beside(result, baselines):
         yield f"  {line}"
+    yield from (f"  {one}" for one in result.spent if spent)
 
 
 def orphans(count: int, *, pruned: bool) -> str:
@@ -214,10 +218,20 @@ def figures(outcome: Run | Evaluation) -> dict[str, float]:
     if isinstance(outcome, Evaluation):
         found = {one.key: one.value for one in outcome.figures} | {outcome.metric: outcome.primary}
         found |= {reason.replace(" ", "_"): share for reason, share in outcome.missing.items()}
-        return found | {"n": outcome.scores.n}
+        return found | {"n": outcome.scores.n} | _costs(outcome.spent)
     best = outcome.finalists[0].validation
     for metric in (outcome.test.figures[0].key, outcome.test.metric):
         found[f"test_{metric}"] = getattr(outcome.test, metric)
         found[f"test_{metric}_of_first"] = getattr(outcome.test_first, metric)
         found[f"validation_{metric}_selected"] = getattr(best, metric) if best else 0.0
-    return found | asdict(outcome.usage)
+    return found | asdict(outcome.usage) | _costs(outcome.spent)
+
+
+def _costs(spent: Sequence[Spent]) -> dict[str, float]:
+    """Name what the calls of each role took; what is not known is left out."""
+    found: dict[str, float] = {}
+    for one in spent:
+        seconds = zip(("median", "95th_percentile"), one.seconds or (), strict=False)
+        each = {f"seconds_{name}": round(value, 3) for name, value in seconds} | {"dollars": one.dollars}
+        found |= {f"{one.role}_{name}": value for name, value in each.items() if value is not None}
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from promptlab.data.task import Task
 from promptlab.errors import DataError, ExtractorError, PromptlabError
+from promptlab.models.spending import Spent, spent
 from promptlab.records import REASONS, Example, Metric, Model, Prediction, Prompt, Reply, metric_name, shown
 from promptlab.scoring.weights import Answers, Interval, Intervals, Row, Unit, difference, intervals
 
@@ -295,6 +296,14 @@ class Evaluation:
     def tokens_per_call(self) -> float:
         """Input and output tokens per call about the split, on average."""
         return sum(row.reply.input_tokens + row.reply.output_tokens for row in self.rows) / self.scores.n
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """What its calls took; nothing where the model is not known."""
+        if self.classifier is None:
+            return ()
+        replies = {id(row.reply): row.reply for row in (*self.rows, *self.canonical_rows)}
+        return (spent("classifier", self.classifier, [*replies.values()]),)
 
     @property
     def intervals(self) -> Intervals:

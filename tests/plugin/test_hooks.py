@@ -740,6 +740,13 @@ promptlab: prompts of text classifiers:
                         With --promptlab-base, this prompt folder, or this
                         recording, needs no test any more; on the command line
                         only.
+  --promptlab-plan      Make no call: say how many calls, tokens and dollars
+                        those that are not recorded would take.
+  --promptlab-max-cost=DOLLARS
+                        With an option that makes calls, spend no more than this
+                        in the session.
+  --promptlab-afresh    With --live, make again what a session that was stopped
+                        has finished.
   --promptlab-prune     Delete the recorded calls that no test in this session
                         uses.
   --live                Short for --promptlab-live.

@@ -1,0 +1,155 @@
+"""What calls that are not recorded would take: how many, how many tokens, how many dollars."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptlab.cassettes import format as files
+from promptlab.data.task import Task
+from promptlab.errors import PromptlabError
+from promptlab.models import catalog, prompts, spending
+from promptlab.models.messages_api import reply_in
+from promptlab.optimizer.proposers import SHOTS
+from promptlab.records import Model, Prompt, Reply, Request
+
+AROUND = 60  # characters around a text, where it is shown: the layout, the label
+INSTRUCTIONS = 4000  # characters of the critic's own instructions
+
+
+@dataclass(frozen=True)
+class Part:
+    """The calls of one role."""
+
+    role: str
+    model: Model
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    estimated: bool  # whether no usage of the model is recorded
+
+    @property
+    def dollars(self) -> float | None:
+        """What they would cost, nothing being cached; None where the price is not known."""
+        reply = Reply("", "", (), "", self.input_tokens // max(1, self.calls), 0)
+        price = catalog.price(self.model)
+        if price is None:
+            return None
+        read, written, *_ = price.of(reply.input_tokens)
+        return (self.input_tokens * read + self.output_tokens * written) / spending.MILLION
+
+    def __str__(self) -> str:
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
+        return f"{self.role} {self.model.name} {self.calls:,} calls, {tokens}, {cost(self.dollars)}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a piece of work would take at most; the tokens are those of an average."""
+
+    title: str
+    parts: tuple[Part, ...]
+
+    @property
+    def calls(self) -> int:
+        """All calls."""
+        return sum(one.calls for one in self.parts)
+
+    @property
+    def dollars(self) -> float | None:
+        """All dollars; None where a price is not known."""
+        each = [one.dollars for one in self.parts]
+        return None if None in each else sum(filter(None, each))
+
+    def __str__(self) -> str:
+        marked = " (estimated: no usage is recorded)" if any(one.estimated for one in self.parts) else ""
+        each = "; ".join(map(str, self.parts))
+        return f"{self.title}: at most {self.calls:,} calls, {cost(self.dollars)}{marked}: {each}"
+
+
+class Planned(PromptlabError):
+    """Calls are not recorded, and they were only planned."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__(f"not recorded: at most {plan.calls:,} calls, {cost(plan.dollars)}")
+
+
+def cost(dollars: float | None) -> str:
+    """Write dollars for people."""
+    return "price unknown" if dollars is None else f"${dollars:.2f}" if dollars >= 1 else f"${dollars:.4f}"
+
+
+def total(plans: Sequence[Plan]) -> str:
+    """Sum up plans in a line."""
+    dollars = [one.dollars for one in plans]
+    spent = None if None in dollars else sum(filter(None, dollars))
+    calls = sum(one.calls for one in plans)
+    return (
+        f"in all at least {calls:,} calls, {cost(spent)}: each test was skipped at the first call that is not "
+        f"recorded, and what comes behind it is not counted"
+    )
+
+
+class Usage:
+    """The tokens that calls of a profile took, by model: for each, what a character and a reply came to."""
+
+    def __init__(self, recordings: Iterable[Path]) -> None:
+        self._sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        for path in recordings:
+            for entry in files.read(path).calls.values():
+                body = entry["request"]["body"]
+                if entry.get("kind") == "rejected":
+                    continue
+                reply = reply_in(entry["response"]["body"])
+                counts = (_length(body), reply.input_tokens, reply.output_tokens, 1)
+                sums = self._sums[body["model"]]
+                sums[:] = [a + b for a, b in zip(sums, counts, strict=True)]
+
+    def part(self, role: str, model: Model, calls: int, characters: float) -> Part:
+        """Estimate calls about so many characters each."""
+        known = self._sums.get(model.name)
+        if known is None:
+            rate, written = 1 / catalog.CHARACTERS, float(catalog.REPLY[role])
+        else:
+            rate, written = known[1] / known[0], known[2] / known[3]
+        replies = round(calls * min(written, model.max_tokens))
+        return Part(role, model, calls, round(calls * characters * rate), replies, known is None)
+
+
+def _length(body: dict[str, object]) -> int:
+    messages = body.get("messages")
+    turns = messages if isinstance(messages, list) else []
+    return len(str(body.get("system", ""))) + sum(len(str(turn.get("content", ""))) for turn in turns)
+
+
+def of_requests(title: str, requests: Sequence[Request], usage: Usage) -> Plan:
+    """Plan requests to one model."""
+    lengths = [len(one.system) + sum(len(text) for _, text in one.messages) for one in requests]
+    mean = sum(lengths) / len(lengths)
+    return Plan(title, (usage.part("classifier", requests[0].model, len(requests), mean),))
+
+
+def of_run(
+    title: str,
+    task: Task,
+    models: tuple[Model, ...],
+    prompt: Prompt | None,
+    most: tuple[int, int, int],
+    usage: Usage,
+) -> Plan:
+    """Plan an optimization: as many calls as `loop.most` says, with demonstrations in every prompt."""
+    search, critics, test = most
+    texts = [len(one.text) for one in task.examples]
+    text = sum(texts) / len(texts)
+    first = prompt or prompts.first(task)
+    asked = len(first) + text + SHOTS * (text + AROUND)
+    shown = 15 * max(1, len(task.labels)) * (text + 3 * AROUND) + len(first) + INSTRUCTIONS
+    classifier, critic = models
+    parts = (
+        usage.part("classifier", classifier, search + test, asked),
+        usage.part("critic", critic, critics, shown),
+    )
+    return Plan(title, parts)

@@ -1,0 +1,261 @@
+"""Live sessions: what one costs at most, what is planned, and how one goes on that was stopped."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from .. import examples
+from ..examples import connect
+from ..server import serving
+from .test_hooks import DATA, TASK
+
+PRICES = """
+[tool.promptlab.prices.small]
+input = 10
+output = 100
+
+[tool.promptlab.prices.large]
+input = 10
+output = 100
+"""
+TESTS = """
+import promptlab as pl
+from topics import task
+
+def test_first(lab):
+    assert lab.evaluate(task, pl.Prompt("one"), name="first").rows
+
+def test_second(lab):
+    assert lab.evaluate(task, pl.Prompt("two"), name="second").rows
+"""
+
+
+@pytest.fixture(autouse=True)
+def rough(monkeypatch):
+    monkeypatch.setattr("promptlab.scoring.power.ROUNDS", (40, 80))
+    monkeypatch.setattr("promptlab.models.client._wait", lambda asked, attempt: 0.0)
+
+
+@pytest.fixture
+def project(pytester):
+    """Lay out a project with two evaluations."""
+    for name, text in {"data.csv": DATA, "topics.py": TASK, "test_topics.py": TESTS}.items():
+        (pytester.path / name).write_text(text)
+    pytester.syspathinsert()
+    return pytester
+
+
+def connected(project, server, more=""):
+    connect(project.path, server.url)
+    file = project.path / "pyproject.toml"
+    file.write_text(file.read_text().replace('"small" }', '"small", max_tokens = 20 }') + more)
+
+
+def test_a_session_costs_no_more_than_its_cap_and_the_command_it_prints_goes_on(project):
+    """Advice is tested by following it."""
+    with serving(examples.answer) as server:
+        connected(project, server, PRICES)
+        done = project.runpytest("--live", "--promptlab-max-cost=0.03")
+        done.assert_outcomes(passed=1, failed=1)
+        made = len(server.bodies)
+        (said,) = re.findall(r"of the budget of \$0\.03, \$0\.00\d\d is left.*", done.stdout.str())[:1]
+        kept = int(re.search(r"(\d+) replies are kept in .*second\.jsonl\.journal", said)[1])
+        assert 30 + kept == made < 60
+        assert made * 0.0006 <= 0.03
+        command = re.search(r"to go on: pytest (.*)$", said)[1].split()
+        assert ["--live", "--promptlab-max-cost=0.03", "test_topics.py::test_second"] == command
+        project.runpytest(*command).assert_outcomes(passed=1)
+    assert 60 == len(server.bodies)
+    project.runpytest().assert_outcomes(passed=2)
+
+
+def test_a_cap_needs_the_prices_and_costs_no_call_without(project):
+    with serving(examples.answer) as server:
+        connected(project, server)
+        done = project.runpytest("--live", "--promptlab-max-cost=1")
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(['*the price of small is not known*tool.promptlab.prices."small"*'])
+    assert [] == server.bodies
+
+
+def test_a_run_may_have_a_cap_of_its_own(project):
+    text = TESTS.replace('name="first")', 'name="first", max_cost=0.005)')
+    (project.path / "test_topics.py").write_text(text)
+    with serving(examples.answer) as server:
+        connected(project, server, PRICES)
+        done = project.runpytest("--live", "--promptlab-max-cost=1")
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["*of the budget of $0.01, *"])
+    assert 30 < len(server.bodies) < 60
+
+
+def test_a_cap_that_is_none_is_a_usage_error(pytester):
+    for value in ("0", "-2", "nan"):
+        done = pytester.runpytest(f"--promptlab-max-cost={value}")
+        done.stderr.fnmatch_lines(["*--promptlab-max-cost=*: expected dollars, more than 0*"])
+
+
+# -- what calls would cost -------------------------------------------------------------------------
+
+
+def test_a_plan_says_what_is_not_recorded_and_makes_no_call(project):
+    with serving(examples.answer) as server:
+        connected(project, server, PRICES)
+        project.runpytest("--live", "-k", "first").assert_outcomes(passed=1, deselected=1)
+        server.bodies.clear()
+        done = project.runpytest("--promptlab-plan", "-rs")
+    done.assert_outcomes(passed=1, skipped=1)
+    assert [] == server.bodies
+    # 30 calls, of which each took 10 tokens in and 5 out when the first prompt was recorded
+    done.stdout.fnmatch_lines(
+        [
+            "*= plan =*",
+            "topics: second: at most 30 calls, $0.018*: classifier small 30 calls, about 3?? tokens in and 150 out, $0.018*",
+            "in all at least 30 calls, $0.018*: each test was skipped at the first call that is not recorded*",
+            "SKIPPED*not recorded: at most 30 calls, $0.018*",
+        ]
+    )
+    assert ["first.jsonl"] == [path.name for path in project.path.glob("cassettes/local/topics/*")]
+
+
+def test_a_plan_without_any_recording_is_an_estimate(project):
+    (project.path / "test_topics.py").write_text(
+        "from topics import task\n\ndef test_it(lab):\n    lab.optimize(task, iterations=1, calls=100)\n"
+    )
+    done = project.runpytest("--promptlab-plan")
+    done.assert_outcomes(skipped=1)
+    found = re.search(
+        r"topics: optimize: at most (\d+) calls, \$(\S+) \(estimated: no usage is recorded\): "
+        r"classifier claude-haiku-5-5 (\d+) calls, about \S+ tokens in and \S+ out, \$(\S+); "
+        r"critic claude-opus-5-5 (\d+) calls, about \S+ tokens in and \S+ out, \$(\S+)",
+        done.stdout.str(),
+    )
+    calls, dollars, *parts = found.groups()
+    assert (100 + 2 * 30 + 12, 100 + 2 * 30, 12) == (int(calls), int(parts[0]), int(parts[2]))
+    assert pytest.approx(float(parts[1]) + float(parts[3]), rel=0.01) == float(dollars)
+
+
+def test_a_plan_of_a_model_without_a_price_says_so(project):
+    with serving(examples.answer) as server:
+        connected(project, server)
+        done = project.runpytest("--promptlab-plan")
+    done.stdout.fnmatch_lines(
+        ["topics: first: at most 30 calls, price unknown*", "in all at least 60 calls, price unknown*"]
+    )
+
+
+def test_a_plan_where_everything_is_recorded_has_nothing_to_say(project):
+    with serving(examples.answer) as server:
+        connected(project, server)
+        project.runpytest("--live").assert_outcomes(passed=2)
+    done = project.runpytest("--promptlab-plan")
+    done.assert_outcomes(passed=2)
+    assert " plan " not in done.stdout.str()
+
+
+# -- a session that was stopped ---------------------------------------------------------------------
+
+
+def failing(on):
+    """Answer, until the server fails for good on what a prompt asks."""
+    broken = [True]
+
+    def answer(body):
+        return (400, {}, {}) if body["system"] == on and broken[0] else examples.answer(body)
+
+    return answer, broken
+
+
+def test_a_session_that_was_stopped_goes_on_and_says_so(project):
+    answer, broken = failing("two")
+    with serving(answer) as server:
+        connected(project, server)
+        project.runpytest("--live").assert_outcomes(passed=1, failed=1)
+        state = json.loads((project.path / ".promptlab/live.json").read_text())
+        assert ["cassettes/local/topics/first.jsonl"] == [*state["finished"]]
+        broken[0] = False
+        server.bodies.clear()
+        done = project.runpytest("--live")
+        done.assert_outcomes(passed=2)
+        assert {"two"} == {body["system"] for body in server.bodies}
+        done.stdout.fnmatch_lines(
+            [
+                "promptlab: topics: first: not made again, since the session before*--promptlab-afresh makes it again"
+            ]
+        )
+        assert not (project.path / ".promptlab/live.json").exists()
+        server.bodies.clear()
+        project.runpytest("--live").assert_outcomes(passed=2)
+        assert 60 == len(server.bodies)  # that session came to its end, so this one makes all calls
+
+
+def test_afresh_makes_all_calls_again(project):
+    answer, broken = failing("two")
+    with serving(answer) as server:
+        connected(project, server)
+        project.runpytest("--live").assert_outcomes(passed=1, failed=1)
+        broken[0] = False
+        server.bodies.clear()
+        project.runpytest("--live", "--promptlab-afresh").assert_outcomes(passed=2)
+        assert 60 == len(server.bodies)
+
+
+@pytest.mark.parametrize("change", ["a day later", "another profile", "another prompt", "damaged"])
+def test_what_is_old_or_differs_is_made_again(project, change):
+    answer, broken = failing("two")
+    with serving(answer) as server:
+        connected(project, server)
+        project.runpytest("--live").assert_outcomes(passed=1, failed=1)
+        broken[0] = False
+        server.bodies.clear()
+        file = project.path / ".promptlab/live.json"
+        state = json.loads(file.read_text())
+        if change == "a day later":
+            began = datetime.datetime.fromisoformat(state["began"]) - datetime.timedelta(days=1, seconds=1)
+            file.write_text(json.dumps(state | {"began": began.isoformat()}))
+        elif change == "another profile":
+            file.write_text(json.dumps(state | {"profile": "claude"}))
+        elif change == "another prompt":
+            (project.path / "test_topics.py").write_text(TESTS.replace('"one"', '"1"'))
+        else:
+            file.write_text("{")
+        project.runpytest("--live").assert_outcomes(passed=2)
+    assert 60 == len(server.bodies)
+
+
+def test_a_session_that_was_killed_goes_on(project):
+    """A process of its own, as users have it; what is planted in it is nowhere in its files."""
+    slow = []
+
+    def answer(body):
+        if body["system"] == "two" and slow:
+            time.sleep(0.2)
+        return examples.answer(body)
+
+    slow.append(True)
+    with serving(answer) as server:
+        connected(project, server)
+        command = [sys.executable, "-m", "pytest", "--live", "-p", "no:cacheprovider"]
+        process = subprocess.Popen(
+            command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        while len(server.bodies) < 55:
+            time.sleep(0.05)
+            assert process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        time.sleep(0.3)
+        sent = len(server.bodies)
+        slow.clear()
+        project.runpytest("--live").assert_outcomes(passed=2)
+        assert len(server.bodies) - sent < 25  # of the first none again, of the second what was in flight
+        assert "one" not in {body["system"] for body in server.bodies[sent:]}
