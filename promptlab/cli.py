@@ -4,6 +4,7 @@ import argparse
 import functools
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("target", type=Path, metavar="YAML")
     export.add_argument("--base-url", default="https://api.anthropic.com", help="server URL to write into it")
     export.set_defaults(run=_export)
+
+    merge = commands.add_parser("merge", help="join what two branches have recorded in a file")
+    merge.description = (
+        "Join the two sides of a recording that git could not merge, or FILE and OTHER. Where both have a "
+        "call, the answer of ours, or of FILE, is kept."
+    )
+    merge.add_argument("file", type=Path, metavar="FILE")
+    merge.add_argument("other", type=Path, metavar="OTHER", nargs="?")
+    merge.set_defaults(run=_merge)
 
     what = "replay the tests (takes pytest's arguments) and delete the recorded calls they do not use"
     commands.add_parser("prune", help=what).set_defaults(run=_prune)
@@ -189,6 +199,31 @@ def _export(known: argparse.Namespace, _: list[str]) -> int:
     from promptlab.cassettes.format import export
 
     sys.stdout.write(f"{known.target}: {export(known.file, known.target, known.base_url)} calls\n")
+    return 0
+
+
+def _merge(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.cassettes import format as files
+    from promptlab.errors import RecordingError
+    from promptlab.gate.git import sides
+
+    with tempfile.TemporaryDirectory() as folder:
+        if known.other is None:
+            paths = [Path(folder, f"{side}.jsonl") for side in ("ours", "theirs")]
+            for path, content in zip(paths, sides(known.file), strict=True):
+                path.write_bytes(content)
+        else:
+            paths = [known.file, known.other]
+        for path in paths:
+            if not path.exists():
+                raise RecordingError(f"{path}: there is no such file")
+        ours, theirs = map(files.read, paths)
+    new, other = files.merged(ours, theirs)
+    files.write(known.file, new)
+    sys.stdout.write(
+        f"{known.file}: {len(new.calls)} calls: {len(ours.calls)} and {len(theirs.calls)}, "
+        f"{len(ours.calls) + len(theirs.calls) - len(new.calls)} in both, {other} of them with another answer\n"
+    )
     return 0
 
 

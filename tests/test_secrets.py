@@ -317,6 +317,7 @@ def test_a_text_that_holds_the_password_of_the_server_s_address_is_not_sent(pyte
 
 #: Every function of the package that writes a file, and why no key gets there.
 WRITERS = {
+    "cli._merge": "the sides of a file that git has, in a private folder",
     "cassettes.format.write": "entries are screened when they are made, the header here",
     "cassettes.journal.Journal.__init__": "opens it",
     "cassettes.journal.Journal.append": "what the recorder has screened",

@@ -234,7 +234,7 @@ def _damaged(path: Path, number: int, why: str, *, line: str = "") -> RecordingE
         advice = "Delete it: its calls will be made again"
     elif line.startswith(CONFLICT):
         why = MERGED
-        advice = "Take either side (git checkout --ours -- FILE), then pytest --live-changed records the rest"
+        advice = f"Join both sides: promptlab cassettes merge {path}"
     else:
         advice = (
             "Restore the whole file from a commit (git checkout COMMIT -- FILE), then pytest --live-changed "
@@ -251,6 +251,19 @@ def updated(old: Recording, calls: Mapping[str, Entry], origin: Origin = UNKNOWN
     same = [key for key in calls if key in old.calls and _said(old.calls[key]) == _said(calls[key])]
     kept = {**calls, **{key: old.calls[key] for key in same}}
     return old if kept == old.calls else Recording(header_of(kept.values(), origin), kept)
+
+
+def merged(ours: Recording, theirs: Recording) -> tuple[Recording, int]:
+    """Join two recordings; where both have a call, ours counts. Also say how many have other answers there."""
+    both = ours.calls.keys() & theirs.calls.keys()
+    other = sum(_said(ours.calls[key]) != _said(theirs.calls[key]) for key in both)
+    calls = theirs.calls | ours.calls
+    header = (ours.header or theirs.header) | {
+        name: value
+        for name, value in header_of(calls.values(), UNKNOWN).items()
+        if name in ("answered_by", "server")
+    }
+    return Recording(header, calls), other
 
 
 def without(old: Recording, orphans: Collection[str]) -> Recording:

@@ -160,6 +160,12 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
     return Commit(name, there.decode().strip(), top, copies)
 
 
+def sides(path: Path) -> tuple[bytes, bytes]:
+    """Return the two sides of a file that git could not merge, ours and theirs; BaseError where it could."""
+    ours, theirs = (_git(path.parent, "cat-file", "blob", f":{stage}:./{path.name}") for stage in (2, 3))
+    return ours, theirs
+
+
 def author(folder: Path) -> str:
     """Return the name under which git commits in a folder; "" where it has none."""
     try:

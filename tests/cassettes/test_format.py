@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -38,8 +39,12 @@ def request(text, system="system", demonstrations=()):
     return Request(model(""), system, (*demonstrations, ("user", text)))
 
 
-def recorded(path, requests, origin=files.UNKNOWN, mode="live"):
-    with serving(lambda body: body["messages"][-1]["content"]) as server:
+def echo(body):
+    return body["messages"][-1]["content"]
+
+
+def recorded(path, requests, origin=files.UNKNOWN, mode="live", answer=echo):
+    with serving(answer) as server:
         with recorder.use(path, mode=mode, record_with="", origin=origin):
             return ask(server.url, requests)
 
@@ -177,3 +182,51 @@ def test_adding_to_a_file_of_the_older_format_rewrites_it_and_keeps_its_answers(
     recorded(path, [request("one"), request("two")], mode="changed")
     assert 2 == files.read(path).header["promptlab"]
     assert ["one", "two"] == [reply.text for reply in replayed(path, [request("one"), request("two")])]
+
+
+# -- two branches ---------------------------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_what_two_branches_have_recorded_is_joined(tmp_path, capsys, monkeypatch):
+    """The advice of the error is followed, in a real repository with a real conflict."""
+    path = tmp_path / "cassettes" / "run.jsonl"
+    git(tmp_path, "init", "-q", "-b", "main")
+    recorded(path, [request("one"), request("two")])
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "main")
+    for branch, text in (("a", "three"), ("b", "four")):
+        git(tmp_path, "checkout", "-qb", branch, "main")
+        recorded(
+            path, [request("one"), request("two"), request(text)], answer=lambda body, b=branch: f"by {b}"
+        )
+        git(tmp_path, "commit", "-qam", branch)
+    assert "CONFLICT" in git(tmp_path, "merge", "a").stdout
+    with pytest.raises(RecordingError, match=r"unresolved merge conflict\. Join both sides: (.*)$") as error:
+        files.read(path)
+    command = str(error.value).partition("both sides: promptlab ")[2].split()
+    assert 0 == cli.main(command)
+    assert f"{path}: 4 calls: 3 and 3, 2 in both, 2 of them with another answer\n" == capsys.readouterr().out
+    assert [] == list(files.problems(path))
+    texts = [
+        reply.text for reply in replayed(path, [request(text) for text in ("one", "two", "three", "four")])
+    ]
+    assert ["by b", "by b", "by a", "by b"] == texts
+    assert 1 == cli.main([*command[:2], str(tmp_path / "none.jsonl")])
+
+
+def test_two_files_are_joined_and_a_missing_one_is_named(tmp_path, capsys):
+    ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    recorded(ours, [request("one")], answer=lambda body: "ours")
+    recorded(theirs, [request("one"), request("two")], answer=lambda body: "theirs")
+    assert 1 == cli.main(["cassettes", "merge", str(ours), str(tmp_path / "none.jsonl")])
+    assert "none.jsonl: there is no such file" in capsys.readouterr().err
+    assert 0 == cli.main(["cassettes", "merge", str(ours), str(theirs)])
+    assert ["ours", "theirs"] == [reply.text for reply in replayed(ours, [request("one"), request("two")])]
+    assert 2 == len(files.read(theirs).calls)
