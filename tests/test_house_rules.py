@@ -138,8 +138,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_package_is_small():
-    """8,000 lines, 1,100 for an optimizer that wins, 1,500 for a gate, 1,400 for safe, fast and cheap calls."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 12_000
+    """8,000 lines, 1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls."""
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 12_700
 
 
 def test_committed_files_hold_no_key():

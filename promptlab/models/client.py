@@ -35,6 +35,7 @@ from promptlab.models.messages_api import (
     shown_url,
     url_of,
 )
+from promptlab.models.progress import Progress
 from promptlab.models.spending import Budget, Spent, dollars, spent, usage_of, worst
 from promptlab.network import is_loopback
 from promptlab.records import REJECTED, Model, Reply, Request, Usage
@@ -79,15 +80,23 @@ class _Failure(ModelError):
 class Client:
     """Asks models, at most `workers` calls at a time, identical requests once.
 
+    While calls are made, it shows how far they are, under a `title`; as many as `planned` are made at most.
     Use it as an asynchronous context manager; it belongs to the event loop it was entered in.
     """
 
     def __init__(
-        self, *, workers: int = WORKERS, api_key: str | None = None, budget: Budget | None = None
+        self,
+        title: str = "",
+        *,
+        planned: int | None = None,
+        workers: int = WORKERS,
+        api_key: str | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
         self.usage = Usage()  # of the distinct requests made so far
+        self.progress = Progress(title, planned)
         self._replies: dict[tuple[str, str], tuple[Model, list[Reply]]] = {}  # by role and model
         self._api_key = api_key
         self._budget, self._paying, self._settled = budget, 0, asyncio.Event()
@@ -114,6 +123,7 @@ class Client:
     async def __aexit__(self, *error: object) -> None:
         """Close the connections; calls in flight, where a run was interrupted, may end and be recorded."""
         self._failed = True
+        self.progress.close()
         if flying := [one for one in self._asked.values() if not one.done()]:
             await asyncio.wait(flying, timeout=GRACE)
             for one in flying:
@@ -160,6 +170,7 @@ class Client:
         their answer, of the stop reason "rejected".
         """
         asked = list(calls)
+        self.progress.expect(sum(not recorded.get()(request) for request, _ in asked))
         replies: dict[int, Reply] = {}
         refused: dict[int, Refused] = {}
 
@@ -222,7 +233,10 @@ class Client:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
-                reply = await self._try(request.model, body, live=not recorded.get()(request))
+                live = not recorded.get()(request)
+                if live:
+                    self.progress.begin()
+                reply = await self._try(request.model, body, live=live)
             except CassetteMiss as miss:
                 self._failed = True
                 raise CassetteMiss(
@@ -238,6 +252,8 @@ class Client:
                 raise
         if reply.stop_reason != REJECTED:
             self._answered.add(request.beginning)
+        if live:
+            self.progress.made(role, request.model, reply)
         self.usage += usage_of(reply)
         self._replies.setdefault((role, request.model.name), (request.model, []))[1].append(reply)
         return reply

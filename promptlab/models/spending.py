@@ -134,11 +134,14 @@ class Spent:
 def spent(role: str, model: Model, replies: Sequence[Reply]) -> Spent:
     """Sum up the replies of a role."""
     times = sorted(one.seconds for one in replies if one.seconds is not None)
-    took = None
-    if times:
-        took = (statistics.median(times), times[min(len(times) - 1, int(0.95 * len(times)))])
+    took = percentiles(times) if times else None
     usage = sum(map(usage_of, replies), Usage())
     return Spent(role, model.name, usage, dollars(model, *replies), took)
+
+
+def percentiles(times: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 95th percentile of sorted times."""
+    return statistics.median(times), times[min(len(times) - 1, int(0.95 * len(times)))]
 
 
 def usage_of(reply: Reply) -> Usage:

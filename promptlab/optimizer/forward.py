@@ -36,6 +36,7 @@ class Forward:
         """
         self.calls += self.cost(asked, examples)
         self._asked |= {(prompt, one.id) for prompt in asked for one in examples}
+        self._client.progress.stage = step
         where = f"task {self._task.name!r}, {step}, example"
         each = [(one, repeat) for one in examples for repeat in range(repeats)]
         most = int(REJECTABLE * len(self._task.splits.get(split, examples))) * len(asked) * repeats

@@ -101,7 +101,8 @@ async def steps(
     history: list[Iteration] = []
     spare: list[Candidate] = []
 
-    async with Client(workers=workers, api_key=api_key, budget=budget) as client:
+    planned = sum(most(task, calls=calls, iterations=iterations))
+    async with Client(task.name, planned=planned, workers=workers, api_key=api_key, budget=budget) as client:
         forward = Forward(client, classifier, task)
         for number in range(1, plan.iterations + 1):
             step, before, limit = f"iteration {number}", client.usage, plan.limit(number, forward.calls)
@@ -215,7 +216,7 @@ async def evaluate_async(
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
     model = classifier_of(classifier, task)
     budget = budget_of(max_cost, model)
-    async with Client(workers=workers, api_key=api_key, budget=budget) as client:
+    async with Client(task.name, workers=workers, api_key=api_key, budget=budget) as client:
         forward = Forward(client, model, task)
         (result,) = await forward("evaluation", split, [prompt], examples, repeats)
         if not task.canonical:

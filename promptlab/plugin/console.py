@@ -1,21 +1,26 @@
 """Lines on the terminal; on GitHub, none of them can be taken for a workflow command."""
 
 import contextlib
+import io
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
+from promptlab.models.progress import Output
 from promptlab.secrets import masked
 
 
-class Console:
+class Console(Output):
     """Shows lines while the session runs; without pytest's config it prints them."""
 
     def __init__(self, config: pytest.Config | None = None) -> None:
         self._config = config
+        self._reporter: Any = config and config.pluginmanager.get_plugin("terminalreporter")
 
     def progress(self, line: str) -> None:
         """Show a line of progress, with -v."""
@@ -25,18 +30,56 @@ class Console:
         """Show a line unless pytest is quiet twice over (-qq): it is about money."""
         self._write(line, verbosity=-1)
 
+    def line(self, text: str) -> None:
+        """Show how far calls are, where no line can move."""
+        self._write(text, verbosity=0)
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is a terminal, on which a line can be written over."""
+        if self._config is None:
+            return super().moves
+        return bool(self._reporter and self._reporter.isatty and self._config.get_verbosity() >= 0)
+
+    @property
+    def stream(self) -> Any:
+        """The terminal, on a line of its own."""
+        if self._config is None:
+            return super().stream
+        with self._uncaptured():
+            self._reporter.ensure_newline()
+        return _Terminal(self)
+
     def _write(self, line: str, verbosity: int) -> None:
-        """Write at once, whatever is being captured; pytest's own output stays whole."""
+        """Write at once; pytest's own output stays whole."""
         if self._config is None:
             print(harmless(masked(line)))  # noqa: T201 - that is what it is for
-            return
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        capture = self._config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None or self._config.get_verbosity() < verbosity:
-            return
-        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-            reporter.ensure_newline()
-            reporter.write_line(harmless(masked(line)))
+        elif self._reporter and self._config.get_verbosity() >= verbosity:
+            with self._uncaptured():
+                self._reporter.ensure_newline()
+                self._reporter.write_line(harmless(masked(line)))
+
+    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
+        """Let what is written reach the terminal, whatever is being captured."""
+        capture = self._config and self._config.pluginmanager.get_plugin("capturemanager")
+        return capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+
+
+class _Terminal(io.TextIOBase):
+    """Standard error, past what captures it; tqdm writes to it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+
+    def write(self, text: str) -> int:
+        with self._console._uncaptured():
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        return len(text)
 
 
 def shielded(lines: Iterable[str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ from promptlab.gate.answers import Answers
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.gate.migration import Migration, migration
-from promptlab.models import prompts
+from promptlab.models import progress, prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import url_of
 from promptlab.models.profiles import ROLES, Profile
@@ -375,7 +375,7 @@ class Lab:
         return _requests(old, rest, who, repeats)
 
     async def _ask(self, requests: list[Request]) -> None:
-        async with Client(api_key=self._key, budget=self._budget) as client:
+        async with Client("the base's prompt", api_key=self._key, budget=self._budget) as client:
             most = int(REJECTABLE * len(requests))
             await client.ask_all(((one, "the base's prompt") for one in requests), rejectable=most)
 
@@ -533,6 +533,7 @@ class Lab:
         opened = recorder.use(
             job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
         )
+        shown = progress.output.set(self._console)
         with self._closed(job), opened as cassette:
             try:
                 yield cassette
@@ -542,6 +543,7 @@ class Lab:
                 kept = f"{cassette.kept} replies are kept in {job.path}{files.JOURNAL}"
                 raise BudgetExceeded(f"{error}. {kept}; to go on: {self._command(*cap, live=live)}") from None
             finally:
+                progress.output.reset(shown)
                 if cassette.notes:
                     notes = [f"note: {note}" for note in cassette.notes]
                     self._results.sections.append((job.title, notes))

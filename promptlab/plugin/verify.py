@@ -43,7 +43,7 @@ def ask_again(
 
 async def _verify(recorded: Mapping[str, Answer], count: int, budget: Budget | None) -> list[str]:
     chosen = [recorded[key] for key in sorted(recorded, key=lambda key: rank(0, key))[:count]]
-    async with Client(budget=budget) as client:
+    async with Client("live-verify", budget=budget) as client:
         asked = ((request, f"example {row.example.id!r}") for _, _, request, row in chosen)
         replies = await client.ask_all(asked)
     changed = []

@@ -1,0 +1,124 @@
+"""How far the calls of a run are: a line that moves on a terminal and in a notebook, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+import sys
+import time
+import warnings
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from promptlab.models.spending import dollars, percentiles
+from promptlab.records import Model, Reply
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+EVERY = 30.0  # seconds between two lines where nothing can move
+
+
+class Output:
+    """Where progress is shown: on the standard error of a script, or in the cell of a notebook."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether a line can be written over."""
+        return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+    @property
+    def stream(self) -> Any:
+        """Where a line that moves is written; None leaves it to tqdm."""
+        return None
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        sys.stderr.write(f"{text}\n")
+
+
+#: Who shows progress; a test session has a terminal of its own.
+output: ContextVar[Output] = ContextVar("output", default=Output())  # noqa: B039 - it holds no state
+
+
+class Progress:
+    """Counts the calls that are made, and shows it.
+
+    Attributes:
+        stage: what is being done, such as "iteration 1".
+    """
+
+    def __init__(self, title: str, planned: int | None) -> None:
+        self.stage = ""
+        self._title, self._fixed, self._planned = title, planned is not None, planned or 0
+        self._calls, self._dollars, self._seconds = 0, dict[str, float | None](), list[float]()
+        self._began = self._shown = 0.0
+        self._bar: tqdm[Any] | None = None
+
+    def expect(self, calls: int) -> None:
+        """Add calls that will be made, where nobody has said how many there are at most."""
+        self._planned += 0 if self._fixed else calls
+
+    def begin(self) -> None:
+        """Start the clock, with the first call."""
+        if self._began:
+            return
+        self._began = self._shown = time.monotonic()
+        if output.get().moves:
+            with warnings.catch_warnings(action="ignore"):  # a notebook without widgets gets a line of text
+                from tqdm.auto import tqdm
+            tqdm.monitor_interval = 0  # no thread of its own
+            stream = output.get().stream
+            width = shutil.get_terminal_size().columns if stream else None
+            fits: dict[str, Any] = {"ncols": width} if width else {"dynamic_ncols": True}
+            self._bar = tqdm(
+                desc=self._head,
+                total=self._planned,
+                unit="call",
+                file=stream,
+                leave=False,
+                miniters=1,
+                **fits,
+            )
+
+    def made(self, role: str, model: Model, reply: Reply) -> None:
+        """Count a call that was made, and show it."""
+        self._calls += 1
+        cost, before = dollars(model, reply), self._dollars.get(role, 0.0)
+        self._dollars[role] = None if cost is None or before is None else before + cost
+        bisect.insort(self._seconds, reply.seconds or 0.0)
+        if self._bar is not None:
+            self._bar.total = max(self._planned, self._calls)
+            self._bar.set_description(self._head, refresh=False)
+            self._bar.set_postfix_str(self._tail, refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._shown > EVERY:
+            self._shown = time.monotonic()
+            output.get().line(self._line)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def _head(self) -> str:
+        return ", ".join(filter(None, (self._title, self.stage)))
+
+    @property
+    def _tail(self) -> str:
+        """Dollars by role, and seconds a call."""
+        known = [f"{role} ${cost:.4f}" for role, cost in sorted(self._dollars.items()) if cost is not None]
+        median, high = percentiles(self._seconds)
+        return ", ".join([*known, f"{median:.2f} s a call, 95% under {high:.2f} s"])
+
+    @property
+    def _line(self) -> str:
+        rate = self._calls / (time.monotonic() - self._began)
+        planned = max(self._planned, self._calls)
+        left = (planned - self._calls) / rate
+        most = "at most " if self._fixed else ""
+        return (
+            f"{self._head}: {self._calls:,} of {most}{planned:,} calls, {rate:.1f} a second, {self._tail}, "
+            f"{left:.0f} s left"
+        )
