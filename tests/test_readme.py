@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 
 import anthropic
@@ -86,3 +89,17 @@ def test_every_option_is_listed(pytester):
     assert 19 == len(ours)
     for name in ours:
         assert re.search(rf"`{name}[`=]", README), name
+
+
+def test_the_estimate_is_what_its_command_prints():
+    command, line = re.search(
+        r"`pytest ([^`]*--promptlab-plan[^`]*test_optimize[^`]*)` prints.*?```console\n(.*?)\n",
+        README,
+        re.DOTALL,
+    ).groups()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *shlex.split(command)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert line in done.stdout.splitlines()
+    (read, written), _ = re.findall(r"about ([\d,]+) tokens in and ([\d,]+) out", line)
+    assert f"({read} × $0.10 + {written} × $0.50)" in README

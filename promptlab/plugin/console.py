@@ -39,7 +39,8 @@ class Console(Output):
         """Whether there is a terminal, on which a line can be written over."""
         if self._config is None:
             return super().moves
-        return bool(self._reporter and self._reporter.isatty and self._config.get_verbosity() >= 0)
+        looked_at = not os.environ.get("CI") and self._config.get_verbosity() >= 0
+        return bool(looked_at and self._reporter and self._reporter.isatty)
 
     @property
     def stream(self) -> Any:

@@ -101,6 +101,13 @@ def test_a_line_moves_in_a_script_on_a_terminal(tmp_path):
     assert said.endswith("done\r\n")
 
 
+def test_in_ci_no_line_moves_even_on_a_terminal(tmp_path, monkeypatch):
+    code = f"import os; os.environ['CI'] = 'true'{SCRIPT}"
+    with serving(slow) as server:
+        said = on_a_terminal([sys.executable, "-c", code.format(root=str(ROOT), url=server.url)], tmp_path)
+    assert "done\r\n" == said
+
+
 def test_elsewhere_a_line_is_written_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(progress, "EVERY", 0.0)
     with serving(slow) as server:

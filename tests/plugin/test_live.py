@@ -233,13 +233,15 @@ def test_what_is_old_or_differs_is_made_again(project, change):
 
 
 def test_a_session_that_was_killed_goes_on(project):
-    """A process of its own, as users have it; what is planted in it is nowhere in its files."""
-    slow = []
+    """A process of its own, as users have it; a key that is planted in data and replies is in none of its files."""
+    slow, planted = [], f"sk-{'ant'}-api03-{'Zq9' * 20}"
+    rows = [f'{e.id},"{e.text}\n{planted}",{e.label}\n' for e in examples.examples()]
+    (project.path / "data.csv").write_text("id,text,label\n" + "".join(rows))
 
     def answer(body):
         if body["system"] == "two" and slow:
             time.sleep(0.2)
-        return examples.answer(body)
+        return f"{examples.answer(body)}\t{planted}"
 
     slow.append(True)
     with serving(answer) as server:
@@ -252,7 +254,11 @@ def test_a_session_that_was_killed_goes_on(project):
             time.sleep(0.05)
             assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        said = process.communicate()[0].decode()
+        files = [path for path in project.path.rglob("*") if path.is_file() and path.name != "data.csv"]
+        assert {"live.json", "first.jsonl", "second.jsonl.journal"} <= {path.name for path in files}
+        assert [] == [path for path in files if planted.encode() in path.read_bytes()]
+        assert planted not in said
         time.sleep(0.3)
         sent = len(server.bodies)
         slow.clear()
