@@ -97,6 +97,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def speed(session: nox.Session) -> None:
-    """Measure replay and recording beside stock vcrpy and the bare SDK; JSON lines."""
+    """Measure replay, recording and the pace of calls beside stock vcrpy and the bare SDK; JSON lines, 15 minutes."""
     session.install("-e", ".")
-    session.run("python", "benchmarks/speed/replay.py", *session.posargs)
+    session.run("python", "benchmarks/speed/replay.py")
+    session.run("python", "benchmarks/speed/pacing.py")
