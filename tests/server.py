@@ -24,6 +24,7 @@ class Server:
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    models: dict[str, Any] = field(default_factory=dict)  # what it says of models, by name
 
 
 def message(text: str, **fields: Any) -> dict[str, Any]:
@@ -66,7 +67,16 @@ def serving(answer: Answer) -> Iterator[Server]:
             self.close_connection = sent["content-length"] != str(len(said))
 
         def do_GET(self) -> None:
-            self.send_error(404)
+            name = self.path.partition("?")[0].rpartition("/v1/models")[2].strip("/")
+            if name not in server.models and (name or not server.models):
+                self.send_error(404)
+                return
+            said = json.dumps(server.models[name] if name else {"data": []}).encode()
+            self.send_response(200)
+            for header, value in (("content-type", "application/json"), ("content-length", str(len(said)))):
+                self.send_header(header, value)
+            self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -10,16 +10,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from promptlab import secrets
 from promptlab.errors import RecordingError, shorten
-from promptlab.models.messages_api import PATH, body_of, message_in, plain
+from promptlab.models.messages_api import PATH, body_of, message_in, plain, refused, reply_in
 from promptlab.network import is_loopback
-from promptlab.records import Request
+from promptlab.records import Reply, Request
 
 FORMAT = 2
 READ = (1, 2)  # formats that are read
@@ -131,6 +131,14 @@ def _said(entry: Entry) -> str:
     body = entry["response"]["body"]
     answer = [body.get("content"), *(body.get(name) for name in ("stop_reason", "stop_details", "error"))]
     return json.dumps(answer, sort_keys=True)
+
+
+def reply_of(entry: Entry) -> Reply:
+    """Return the reply of a call, as the client returns it."""
+    body = entry["response"]["body"]
+    if entry.get("kind") == "rejected":
+        return refused(entry["request"]["body"]["model"], body["error"]["message"])
+    return replace(reply_in(body), seconds=entry.get("seconds"))
 
 
 # -- reading ------------------------------------------------------------------------------------

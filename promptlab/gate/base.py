@@ -19,7 +19,7 @@ from promptlab.gate import changes, ledger
 from promptlab.gate.answers import Answers, ByMain, by_main
 from promptlab.gate.git import BaseError, Commit
 from promptlab.models import profiles, prompts
-from promptlab.models.messages_api import body_of, model_with, reply_in, settings_in
+from promptlab.models.messages_api import body_of, model_with, settings_in
 from promptlab.models.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
 from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of, predict
@@ -98,7 +98,7 @@ def pair(
     """
     asked = by_example(result.rows)
     examples = [rows[0].example for rows in asked.values()]
-    base, mine = _read(place, commit, examples), files.read(place.cassette)
+    base, mine = _read(place, commit, task, examples), files.read(place.cassette)
     prompt, classifier = base.prompt, base.classifier
     same = prompt == result.prompt and served(classifier) == served(result.classifier)
     rows = _rows(task, base, mine, examples, same=same)
@@ -215,7 +215,7 @@ def unrecorded(
 ) -> tuple[Prompt | None, Model, tuple[Example, ...]]:
     """Return the base's prompt and model, and the examples that its commit holds no answer for."""
     examples = task.split(split)
-    base = _read(place, commit, examples)
+    base = _read(place, commit, task, examples)
     if base.prompt is None:
         return None, base.classifier, ()
     found = recorded(task, base.prompt, base.classifier, examples, base.calls)
@@ -240,13 +240,12 @@ def recorded(
             entry = calls.get(files.message_key(prompts.build(prompt, example.text, model, first + repeat)))
             if entry is None:
                 break
-            reply = reply_in(entry["response"]["body"])
-            row = predict(task, example, reply, prompt, repeat)
+            row = predict(task, example, files.reply_of(entry), prompt, repeat)
             found[example.id] = (*found.get(example.id, ()), row)
     return found
 
 
-def _read(place: Place, commit: Commit, examples: Sequence[Example]) -> _Base:
+def _read(place: Place, commit: Commit, task: Task, examples: Sequence[Example]) -> _Base:
     """Read the base's prompt, who answered, and the recordings of its answers."""
     unreadable: list[str] = []
     profile = _or_else(lambda: profile_at(commit, place.root, place.profile.name), place.profile, unreadable)
@@ -261,8 +260,10 @@ def _read(place: Place, commit: Commit, examples: Sequence[Example]) -> _Base:
             for path in others
         }
     counts = sum((_answered(prompt, one.calls) for one in found.values() if prompt), Counter[str]())
-    likely = place.classifier or profile.classifier
-    who = _or_else(lambda: _who(counts, place, profile, commit), likely, unreadable)
+    likely = place.classifier or _or_else(
+        lambda: prompts.classifier_of(profile.classifier, task), profile.classifier, unreadable
+    )
+    who = _or_else(lambda: _who(counts, place, likely, commit), likely, unreadable)
     if prompt:
         asked = {files.message_key(prompts.build(prompt, example.text, who)) for example in examples}
         found = {path: one for path, one in found.items() if asked & one.calls.keys()}
@@ -305,9 +306,8 @@ def _answered(prompt: Prompt, calls: Mapping[str, Entry]) -> Counter[str]:
     return found
 
 
-def _who(counts: Counter[str], place: Place, profile: Profile, commit: Commit) -> Model:
+def _who(counts: Counter[str], place: Place, likely: Model, commit: Commit) -> Model:
     """Return the model that answered for the base; BaseError where it cannot be told from another."""
-    likely = place.classifier or profile.classifier
     if not counts:
         return likely
     models = [model_with(json.loads(one)) for one, count in counts.items() if count == max(counts.values())]
@@ -337,6 +337,6 @@ def served(model: Model | None) -> Mapping[str, object] | None:
 def _model_changes(old: Model, new: Model | None) -> list[str]:
     if new is None or served(old) == served(new):
         return []
-    names = [one.name for one in fields(Model) if one.name != "base_url"]
+    names = [one.name for one in fields(Model) if one.name not in ("base_url", "price")]
     found = ((name, getattr(old, name), getattr(new, name)) for name in names)
     return [f"classifier: {name} {a!r} -> {b!r}" for name, a, b in found if a != b]

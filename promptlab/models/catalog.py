@@ -4,7 +4,9 @@ Requests are built from it alone, so that a live session and its replay ask the 
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from promptlab.records import Model, Price
 
@@ -30,7 +32,6 @@ class Known:
         disabled_up_to: the highest effort with which thinking can be disabled.
         structured: whether it takes structured outputs.
         caches: whether marking the beginning of a request makes the next ones cheaper.
-        retires: the first day on which it may be gone; "" where none is announced.
     """
 
     price: Price | None
@@ -38,21 +39,19 @@ class Known:
     thinking: tuple[str, ...] = ("adaptive", "disabled")
     structured: bool = True
     caches: bool = True
-    retires: str = ""
 
 
 OLDER = ("enabled", "disabled")
 #: By the beginning of the name, the longest that fits. No model takes temperature, top_p or top_k any more.
 MODELS = {
     "claude-haiku-5-5": Known(
-        Price(0.10, 0.50, 0.125, 0.01, long_from=100_000, long=Price(0.50, 2.50, 0.625, 0.05)),
-        retires="2027-10-07",
+        Price(0.10, 0.50, 0.125, 0.01, long_from=100_000, long=Price(0.50, 2.50, 0.625, 0.05))
     ),
     "claude-sonnet-5-5": Known(Price(2, 10, 2.50, 0.10), thinking=("adaptive", "between_tools")),
     "claude-opus-5-5": Known(Price(4, 20, 5, 0.20), thinking=("adaptive",)),
     "claude-fable-5-1": Known(Price(10, 50, 12.50, 0.25), thinking=("adaptive",)),
     "claude-haiku-4-5": Known(Price(1, 5, 1.25, 0.10), prefill=True, thinking=OLDER),
-    "claude-sonnet-4-5": Known(None, prefill=True, thinking=OLDER, retires="2026-11-30"),
+    "claude-sonnet-4-5": Known(None, prefill=True, thinking=OLDER),
     "claude-opus-4-5": Known(None, prefill=True, thinking=OLDER),
     "claude-opus-4-1": Known(None, prefill=True, thinking=OLDER, structured=False),
     "claude-": Known(None, thinking=(*OLDER, "adaptive", "between_tools")),  # any other, newer or older
@@ -91,3 +90,21 @@ def objection(model: Model) -> str:
     if model.structured and not of.structured:
         return f"{model.name} takes no structured outputs: leave structured out, and ask for the form in the prompt"
     return ""
+
+
+def outdated(model: Model, info: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where the API's own description of a model differs from the table, or says that it retires."""
+    of, capabilities = known(model), info.get("capabilities") or {}
+    if of is None:
+        return
+    if info.get("lifecycle", "active") != "active":
+        when = f" and retires on {info['retires_at'][:10]}" if info.get("retires_at") else ""
+        yield f"{model.name} is {info['lifecycle']}{when}: lab.migrate compares it with its successor"
+    types = capabilities.get("thinking", {}).get("types", {})
+    taken = {name for name, one in types.items() if one["supported"]}
+    structured = capabilities.get("structured_outputs", {}).get("supported", of.structured)
+    if (types and taken != {*of.thinking}) or structured != of.structured:
+        yield (
+            f"what {model.name} takes has changed since {AS_OF} (thinking: {', '.join(sorted(taken))}; "
+            f"structured outputs: {'yes' if structured else 'no'}): pip install -U pytest-promptlab"
+        )

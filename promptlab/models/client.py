@@ -31,6 +31,7 @@ from promptlab.models.messages_api import (
     arguments,
     message_in,
     refusal_in,
+    refused,
     reply_in,
     shown_url,
     url_of,
@@ -48,6 +49,7 @@ DEADLINE = 600.0  # seconds for one call, its tries included; a queue in front o
 ATTEMPTS = 6  # tries of a call that fails, about a minute of waiting in all
 UNREADABLE = 3  # tries of one that is answered with no message: each may have been paid
 LONGEST_WAIT = 60.0  # seconds between two tries
+TOO_MANY = "more than the 5% of a split that an accident explains"
 GRACE = 5.0  # seconds that calls in flight have to finish once a run is interrupted
 ANY_KEY = "no-key-needed"  # the SDK insists on one; never sent beyond loopback
 
@@ -172,30 +174,34 @@ class Client:
         asked = list(calls)
         self.progress.expect(sum(not recorded.get()(request) for request, _ in asked))
         replies: dict[int, Reply] = {}
-        refused: dict[int, Refused] = {}
+        aside: dict[int, Refused] = {}
 
         def hopeless(number: int) -> bool:
             """Whether it is not the example that is refused, for all that is known."""
             beginning = asked[number][0].beginning
-            return refused[number].status != TOO_LARGE and beginning not in self._answered
+            return aside[number].status != TOO_LARGE and beginning not in self._answered
 
         async def first(number: int) -> None:
             try:
                 replies[number] = await self.ask(*asked[number], role="classifier")
             except Refused as error:
-                refused[number] = error
-                if len(refused) > rejectable or sum(map(hopeless, refused)) > 1:
+                aside[number] = error
+                if len(aside) > rejectable > 0:
+                    raise Refused(
+                        f"{error}; {len(aside)} calls were refused, {TOO_MANY}", error.status
+                    ) from None
+                if not rejectable or sum(map(hopeless, aside)) > 1:
                     raise
 
         async def again(number: int) -> None:
             if hopeless(number):
-                raise refused[number]
+                raise aside[number]
             replies[number] = await self.ask(*asked[number], role="classifier", last=True)
 
         leads = self._leads([request for request, _ in asked])
         await self._each(leads, first)
         await self._each([number for number in range(len(asked)) if number not in leads], first)
-        await self._each(sorted(refused), again)
+        await self._each(sorted(aside), again)
         return tuple(replies[number] for number in range(len(asked)))
 
     def _leads(self, asked: Sequence[Request]) -> set[int]:
@@ -340,7 +346,7 @@ class Client:
             }
             if isinstance(failure, Refused) and response is not None and kept:
                 said = refusal_in(failure.status, response.content)["message"]
-                return Reply(said, REJECTED, (), model.name, 0, 0), {}
+                return refused(model.name, said), {}
             raise failure from None
 
     def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
@@ -359,21 +365,34 @@ class Client:
         return self._sdk.with_options(base_url=model.base_url, api_key=key)
 
 
-def reachable(*models: Model) -> None:
-    """Ask each server of these models for its list of models, which is free; ModelError says what to set."""
+def reachable(*models: Model) -> list[str]:
+    """Ask each server of these models for its list of models, which is free; ModelError says what to set.
+
+    Returns what to know of the models, a sentence each: that one retires, or takes something else by now.
+    """
     import anthropic
 
-    async def reach(model: Model) -> None:
+    notes = list[str]()
+
+    async def reach(url: str | None) -> None:
+        asked = {model.name: model for model in models if model.base_url == url}
         async with Client() as client:
+            server = client._server(next(iter(asked.values()))).with_options(timeout=20)
             try:
-                await client._server(model).with_options(timeout=20).models.list(limit=1)
+                await server.models.list(limit=1)
             except (TypeError, anthropic.APIError) as error:
                 # Any other status is an answer too: not every server has this list.
                 if isinstance(error, TypeError) or getattr(error, "status_code", None) in (None, 401, 403):
-                    raise ModelError(_advice(model, error)) from None
+                    raise ModelError(_advice(next(iter(asked.values())), error)) from None
+                return
+            for model in filter(catalog.known, asked.values()):
+                with contextlib.suppress(anthropic.APIError, KeyError, TypeError, AttributeError):
+                    info = await server.models.retrieve(model.name)
+                    notes.extend(catalog.outdated(model, info.to_dict(mode="json")))
 
-    for model in {model.base_url: model for model in models}.values():
-        asyncio.run(reach(model))
+    for url in dict.fromkeys(model.base_url for model in models):
+        asyncio.run(reach(url))
+    return notes
 
 
 LIMITED = 429  # status

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from promptlab.errors import ModelError, shorten
 from promptlab.models import catalog
-from promptlab.records import Model, Reply, Request
+from promptlab.records import REJECTED, Model, Reply, Request
 
 PATH = "/v1/messages"
 REPEAT = "promptlab-repeat"  # the header that tells a repeated request from the first; no model sees it
@@ -171,3 +171,8 @@ def refusal_in(status: int, body: bytes) -> dict[str, str]:
         return {"type": str(error["type"]), "message": str(error["message"])}
     except (ValueError, KeyError, TypeError):
         return {"type": f"status {status}", "message": body[:300].decode(errors="replace")}
+
+
+def refused(model: str, message: str) -> Reply:
+    """Return the reply that the refusal of an example is."""
+    return Reply(message, REJECTED, (), model, 0, 0)

@@ -74,9 +74,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     try:
         profile = options.profile(config)
-        reachable(profile.classifier, profile.critic)
+        notes = reachable(profile.classifier, profile.critic)
     except PromptlabError as error:
         raise pytest.UsageError(str(error)) from None
+    if notes:
+        config.stash[RESULTS].sections.append(("models", [f"note: {note}" for note in notes]))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from promptlab.cassettes import format as files
 from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.models import catalog, prompts, spending
-from promptlab.models.messages_api import reply_in
 from promptlab.optimizer.proposers import SHOTS
 from promptlab.records import Model, Prompt, Reply, Request
 
@@ -103,7 +102,7 @@ class Usage:
                 body = entry["request"]["body"]
                 if entry.get("kind") == "rejected":
                     continue
-                reply = reply_in(entry["response"]["body"])
+                reply = files.reply_of(entry)
                 counts = (_length(body), reply.input_tokens, reply.output_tokens, 1)
                 sums = self._sums[body["model"]]
                 sums[:] = [a + b for a, b in zip(sums, counts, strict=True)]

@@ -16,6 +16,7 @@ from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
 from promptlab.gate.base import recorded
 from promptlab.models import prompts
+from promptlab.models.messages_api import body_of
 from promptlab.records import Model, Prompt
 
 from ..examples import task
@@ -574,3 +575,13 @@ def test_all_recorded_answers_to_an_example_are_read():
     assert {first.id: [(0, "weather"), (1, "food"), (2, "weather")]} == {
         name: [(row.repeat, row.label) for row in rows] for name, rows in found.items()
     }
+
+
+def test_an_example_that_the_api_refused_on_main_has_no_label_there():
+    about, prompt, model = task(), Prompt("s"), Model("small")
+    example = about.examples[0]
+    refusal = {"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}}
+    asked = prompts.build(prompt, example.text, model)
+    entry = {"kind": "rejected", "request": {"body": body_of(asked)}, "response": {"body": refusal}}
+    ((row,),) = recorded(about, prompt, model, (example,), {files.message_key(asked): entry}).values()
+    assert (None, "rejected", "too long", 0) == (row.label, row.missing, row.reply.text, row.score)

@@ -133,12 +133,55 @@ def test_a_credential_with_a_line_end_is_named(monkeypatch):
 def test_an_empty_credential_is_none_on_loopback(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "")
     with serving(echo) as server:
-        assert reachable(model(server.url)) is None
+        assert [] == reachable(model(server.url))
 
 
 def test_a_server_without_a_list_of_models_is_reachable():
     with serving(echo) as server:
-        assert reachable(model(server.url)) is None
+        assert [] == reachable(model(server.url))
+
+
+def described(name, lifecycle="active", structured=True, **thinking):
+    types = {
+        one: {"supported": thinking.get(one, False)}
+        for one in ("adaptive", "disabled", "enabled", "between_tools")
+    }
+    capabilities = {
+        "structured_outputs": {"supported": structured},
+        "thinking": {"supported": True, "types": types},
+    }
+    return {
+        "id": name,
+        "lifecycle": lifecycle,
+        "retires_at": "2027-01-02T00:00:00Z",
+        "capabilities": capabilities,
+    }
+
+
+HAIKU = "claude-haiku-5-5"
+NOTES = [
+    (described(HAIKU, adaptive=True, disabled=True), []),
+    ({"id": HAIKU}, []),
+    (
+        described(HAIKU, "deprecated", adaptive=True, disabled=True),
+        [f"{HAIKU} is deprecated and retires on 2027-01-02: lab.migrate compares it with its successor"],
+    ),
+    (
+        described(HAIKU, structured=False, adaptive=True),
+        [
+            f"what {HAIKU} takes has changed since November 2026 (thinking: adaptive; structured outputs: no): "
+            f"pip install -U pytest-promptlab"
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("info", "notes"), NOTES)
+def test_what_the_api_says_of_a_model_is_compared_with_the_table(info, notes):
+    """It only warns: what is asked is built from the table, on replay too."""
+    with serving(echo) as server:
+        server.models = {HAIKU: info}
+        assert notes == reachable(model(server.url, HAIKU), model(server.url, "other"))
 
 
 def test_a_key_is_not_sent_unless_it_was_given(monkeypatch):

@@ -196,6 +196,10 @@ def test_an_example_that_is_refused_for_good_is_an_answer_of_its_own_kind(
         assert live == run(path, server.url, texts, rejectable=1)
         assert [] == server.bodies
     assert live == run(path, "http://127.0.0.1:9", texts, mode="replay")
+    known = {
+        entry["request"]["body"]["messages"][0]["content"]: entry for entry in files.read(path).calls.values()
+    }
+    assert list(live) == [files.reply_of(known[text]) for text in texts]  # as the gate reads them
     (entry,) = (one for one in files.read(path).calls.values() if one.get("kind"))
     assert {"status": status, "body": {"type": "error", "error": kept}} == {
         k: entry["response"][k] for k in ("status", "body")
@@ -217,7 +221,7 @@ def test_a_400_before_any_answer_stops_the_run(tmp_path, texts):
 def test_more_refusals_than_may_be_stop_the_run_and_none_is_kept(tmp_path):
     path, texts = tmp_path / "run.jsonl", [f"{'bad' if n % 4 == 3 else 'good'} {n}" for n in range(40)]
     with serving(lambda asked: (400, {}, TOO_LONG) if said(asked).startswith("bad") else "fine") as server:
-        with pytest.raises(ModelError, match="with status 400"):
+        with pytest.raises(ModelError, match=r"with status 400.*; 3 calls were refused, more than the 5%"):
             run(path, server.url, texts, rejectable=2)
         assert len(server.bodies) < 20
     lines = (tmp_path / "run.jsonl.journal").read_text().splitlines()

@@ -104,6 +104,17 @@ def test_a_cap_that_is_none_is_a_usage_error(pytester):
         done.stderr.fnmatch_lines(["*--promptlab-max-cost=*: expected dollars, more than 0*"])
 
 
+def test_a_model_that_retires_is_named_in_the_summary(project):
+    with serving(examples.answer) as server:
+        server.models = {"claude-haiku-5-5": {"id": "claude-haiku-5-5", "lifecycle": "deprecated"}}
+        connected(project, server)
+        file = project.path / "pyproject.toml"
+        file.write_text(file.read_text().replace('"small"', '"claude-haiku-5-5"'))
+        done = project.runpytest("--live", "-k", "first")
+    done.assert_outcomes(passed=1, deselected=1)
+    done.stdout.fnmatch_lines(["*= models =*", "note: claude-haiku-5-5 is deprecated: lab.migrate compares*"])
+
+
 # -- what calls would cost -------------------------------------------------------------------------
 
 
