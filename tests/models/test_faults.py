@@ -134,6 +134,23 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_deadline_allows(tmp_path, mon
             run(tmp_path / "other.jsonl", server.url, ["one"])
 
 
+def test_tokens_from_the_cache_do_not_count_for_the_limit(tmp_path, monkeypatch):
+    """The API does not count them either."""
+    seen = []
+    monkeypatch.setattr(
+        "promptlab.models.pacing.Limiter.accepted", lambda self, headers, tokens: seen.append(tokens)
+    )
+    usage = {
+        "input_tokens": 3,
+        "output_tokens": 5,
+        "cache_read_input_tokens": 700,
+        "cache_creation_input_tokens": 20,
+    }
+    with serving(lambda body: whole(usage=usage)) as server:
+        run(tmp_path / "run.jsonl", server.url, ["one"])
+    assert [(23, 5)] == seen
+
+
 def test_a_server_that_says_it_is_of_no_use_is_not_asked_again(tmp_path):
     with serving(lambda body: (500, {"x-should-retry": "false"}, {})) as server:
         with pytest.raises(ModelError, match="with status 500"):

@@ -155,6 +155,18 @@ def test_a_plan_without_any_recording_is_an_estimate(project):
     assert pytest.approx(float(parts[1]) + float(parts[3]), rel=0.01) == float(dollars)
 
 
+def test_a_plan_counts_what_a_live_session_asks_three_times(project):
+    rows = [
+        f"{e.id},{e.text},{e.label},{'yes' if n < 2 else ''}\n" for n, e in enumerate(examples.examples())
+    ]
+    (project.path / "data.csv").write_text("id,text,label,canonical\n" + "".join(rows))
+    with serving(examples.answer) as server:
+        connected(project, server, PRICES)
+        planned = project.runpytest("--promptlab-plan", "-k", "first").stdout.str()
+        project.runpytest("--live", "-k", "first").assert_outcomes(passed=1, deselected=1)
+    assert f"topics: first: at most {len(server.bodies)} calls" in planned
+
+
 def test_a_plan_of_a_model_without_a_price_says_so(project):
     with serving(examples.answer) as server:
         connected(project, server)
