@@ -13,23 +13,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="promptlab", description="pytest for prompts")
     first = parser.add_subparsers(required=True)
-    init = first.add_parser("init", help="write the files of a new task around a file of examples")
-    init.add_argument("name", metavar="NAME", help="of the task and its folder")
-    init.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="CSV, TSV, JSON lines or Parquet"
-    )
-    init.add_argument(
-        "--label", default="label", metavar="COLUMN", help="the column of labels (default: label)"
-    )
-    init.add_argument(
-        "--text", default="", metavar="COLUMN", help="the column of texts (default: text, or the longest)"
-    )
-    init.set_defaults(run=_init)
+    _add_init(first.add_parser("init", help="write the files of a new task around a file of examples"))
     _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))
     _add_gate(first.add_parser("gate", help="judge the data of a branch by the tests of its base"))
-    cassettes = first.add_parser("cassettes", help="recorded calls")
-    commands = cassettes.add_subparsers(required=True)
+    _add_cassettes(first.add_parser("cassettes", help="recorded calls"))
 
+    known, others = parser.parse_known_args(arguments)
+    if others and known.run not in (_prune, _gate):
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    from promptlab.errors import PromptlabError
+
+    try:
+        return known.run(known, others)  # type: ignore[no-any-return]
+    except PromptlabError as error:
+        sys.stderr.write(f"promptlab: {error}\n")
+        return 1
+
+
+def _add_init(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="of the task and its folder")
+    command.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="CSV, TSV, JSON lines or Parquet"
+    )
+    command.add_argument(
+        "--label", default="label", metavar="COLUMN", help="the column of labels (default: label)"
+    )
+    command.add_argument(
+        "--text", default="", metavar="COLUMN", help="the column of texts (default: text, or the longest)"
+    )
+    command.set_defaults(run=_init)
+
+
+def _add_cassettes(cassettes: argparse.ArgumentParser) -> None:
+    commands = cassettes.add_subparsers(required=True)
     for name, run, what in (
         ("verify", _verify, "check files: structure, order, provenance, secrets"),
         ("upgrade", _upgrade, "rewrite files in the current format"),
@@ -57,17 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     what = "replay the tests (takes pytest's arguments) and delete the recorded calls they do not use"
     commands.add_parser("prune", help=what).set_defaults(run=_prune)
-
-    known, others = parser.parse_known_args(arguments)
-    if others and known.run not in (_prune, _gate):
-        parser.error(f"unknown arguments: {' '.join(others)}")
-    from promptlab.errors import PromptlabError
-
-    try:
-        return known.run(known, others)  # type: ignore[no-any-return]
-    except PromptlabError as error:
-        sys.stderr.write(f"promptlab: {error}\n")
-        return 1
 
 
 def _add_split(command: argparse.ArgumentParser) -> None:
@@ -222,7 +227,8 @@ def _merge(known: argparse.Namespace, _: list[str]) -> int:
     files.write(known.file, new)
     sys.stdout.write(
         f"{known.file}: {len(new.calls)} calls: {len(ours.calls)} and {len(theirs.calls)}, "
-        f"{len(ours.calls) + len(theirs.calls) - len(new.calls)} in both, {other} of them with another answer\n"
+        f"{len(ours.calls) + len(theirs.calls) - len(new.calls)} in both, "
+        f"{other} of them with another answer\n"
     )
     return 0
 

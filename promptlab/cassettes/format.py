@@ -262,7 +262,7 @@ def updated(old: Recording, calls: Mapping[str, Entry], origin: Origin = UNKNOWN
 
 
 def merged(ours: Recording, theirs: Recording) -> tuple[Recording, int]:
-    """Join two recordings; where both have a call, ours counts. Also say how many have other answers there."""
+    """Join two recordings; where both have a call, ours counts. Also say how many had other answers."""
     both = ours.calls.keys() & theirs.calls.keys()
     other = sum(_said(ours.calls[key]) != _said(theirs.calls[key]) for key in both)
     calls = theirs.calls | ours.calls

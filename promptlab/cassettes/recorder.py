@@ -36,10 +36,9 @@ from promptlab.models.client import recorded
 from promptlab.models.messages_api import (
     KEPT_REFUSAL,
     PATH,
-    REFUSED,
     REPEAT,
     SECONDS,
-    TOO_LARGE,
+    is_refusal,
     plain,
     refusal_in,
 )
@@ -247,9 +246,8 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
 
     A refusal is the answer where the client says so: it has asked before.
     """
-    status = response["status"]["code"]
-    rejected = status in (REFUSED, TOO_LARGE) and KEPT_REFUSAL in request.headers
-    if status != 200 and not rejected:
+    status, refusable = response["status"]["code"], KEPT_REFUSAL in request.headers
+    if status != 200 and not refusable:
         return None
     coded = any(name.lower() == "content-encoding" for name in response["headers"])
     try:
@@ -257,8 +255,10 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
     except (OSError, EOFError, zlib.error):
         return None
     content = decoded["body"]["string"]
-    refusal = {"type": "error", "error": refusal_in(status, content)}
-    body = refusal if rejected else files.kept_of(content)
+    rejected = is_refusal(status, content)
+    if status != 200 and not rejected:
+        return None
+    body = {"type": "error", "error": refusal_in(status, content)} if rejected else files.kept_of(content)
     if body is None:
         return None
     asked = {

@@ -162,7 +162,10 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
 
 def sides(path: Path) -> tuple[bytes, bytes]:
     """Return the two sides of a file that git could not merge, ours and theirs; BaseError where it could."""
-    ours, theirs = (_git(path.parent, "cat-file", "blob", f":{stage}:./{path.name}") for stage in (2, 3))
+    try:
+        ours, theirs = (_git(path.parent, "cat-file", "blob", f":{stage}:./{path.name}") for stage in (2, 3))
+    except BaseError as error:
+        raise BaseError(f"{path}: git has no two sides of it: name the other recording ({error})") from None
     return ours, theirs
 
 

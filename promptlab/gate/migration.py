@@ -1,12 +1,9 @@
 """A model migration: the same prompt on two models, about the same examples."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from promptlab.cassettes import format as files
-from promptlab.cassettes.format import Entry
-from promptlab.models import prompts
 from promptlab.records import Model
 from promptlab.scoring.comparison import Comparison, compare
 from promptlab.scoring.evaluation import MARGIN, Evaluation
@@ -68,25 +65,10 @@ class Migration:
             yield "seconds a call (median): " + " -> ".join(f"{one:.2f}" for one in self.seconds)
 
 
-def migration(
-    old: Evaluation,
-    new: Evaluation,
-    calls: tuple[Mapping[str, Entry], Mapping[str, Entry]],
-    margin: float = MARGIN,
-) -> Migration:
-    """Compare two models' answers; `calls` are their recordings."""
-    seconds = (_seconds(old, calls[0]), _seconds(new, calls[1]))
-    return Migration(compare(old, new, margin=margin), seconds)
-
-
-def _seconds(result: Evaluation, calls: Mapping[str, Entry]) -> float | None:
-    """Return the median duration of the calls about a split."""
-    asked = (
-        prompts.build(result.asked_with, row.example.text, _model(result), row.repeat) for row in result.rows
-    )
-    found = [calls.get(files.message_key(one), {}).get("seconds") for one in asked]
-    known = [one for one in found if one is not None]
-    return statistics.median(known) if known else None
+def migration(old: Evaluation, new: Evaluation, margin: float = MARGIN) -> Migration:
+    """Compare two models' answers."""
+    median = [next((one.seconds[0] for one in side.spent if one.seconds), None) for side in (old, new)]
+    return Migration(compare(old, new, margin=margin), (median[0], median[1]))
 
 
 def _model(result: Evaluation) -> Model:

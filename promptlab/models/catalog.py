@@ -14,7 +14,8 @@ AS_OF = "November 2026"
 
 #: How the API says, with status 400 or 429, that no money is left: no prompt and no waiting helps.
 SPENT = re.compile(
-    r"enforced_spend_limit_reached|usage limits|spend(?:ing)? limit|credit balance|billing", re.IGNORECASE
+    r"enforced_spend_limit_reached|billing_error|usage limits|spend(?:ing)? limit|credit balance",
+    re.IGNORECASE,
 )
 
 CHARACTERS = 3.0  # of English a token, with the tokenizer of the newer models: fewer than with the older
@@ -86,9 +87,14 @@ def objection(model: Model) -> str:
             f"leave thinking out, and set effort instead"
         )
     if kind == "disabled" and model.effort in ("xhigh", "max"):
-        return f"{model.name} thinks at effort {model.effort!r}: set effort to high or less, or leave thinking out"
+        return (
+            f"{model.name} thinks at effort {model.effort!r}: set it to high or less, or leave thinking out"
+        )
     if model.structured and not of.structured:
-        return f"{model.name} takes no structured outputs: leave structured out, and ask for the form in the prompt"
+        return (
+            f"{model.name} takes no structured outputs: leave structured out, "
+            f"and ask for the form in the prompt"
+        )
     return ""
 
 

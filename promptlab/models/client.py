@@ -14,7 +14,7 @@ import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,14 @@ from promptlab.errors import CassetteMiss, ModelError, PromptlabError
 from promptlab.models import catalog, pacing
 from promptlab.models.messages_api import (
     KEPT_REFUSAL,
-    REFUSED,
     REPEAT,
     SECONDS,
     TOO_LARGE,
     arguments,
+    is_refusal,
     message_in,
     refusal_in,
+    refuse,
     refused,
     reply_in,
     shown_url,
@@ -172,14 +173,17 @@ class Client:
         their answer, of the stop reason "rejected".
         """
         asked = list(calls)
-        self.progress.expect(sum(not recorded.get()(request) for request, _ in asked))
+        live = {number for number, (request, _) in enumerate(asked) if not recorded.get()(request)}
+        self.progress.expect(len(live))
         replies: dict[int, Reply] = {}
         aside: dict[int, Refused] = {}
 
-        def hopeless(number: int) -> bool:
-            """Whether it is not the example that is refused, for all that is known."""
+        def hopeless(number: int) -> list[int]:
+            """Return the refused calls of a prompt, if it may be the prompt that is refused."""
             beginning = asked[number][0].beginning
-            return aside[number].status != TOO_LARGE and beginning not in self._answered
+            if aside[number].status == TOO_LARGE or beginning in self._answered:
+                return []
+            return [one for one in aside if asked[one][0].beginning == beginning]
 
         async def first(number: int) -> None:
             try:
@@ -190,7 +194,7 @@ class Client:
                     raise Refused(
                         f"{error}; {len(aside)} calls were refused, {TOO_MANY}", error.status
                     ) from None
-                if not rejectable or sum(map(hopeless, aside)) > 1:
+                if not rejectable or len(hopeless(number)) > 1:
                     raise
 
         async def again(number: int) -> None:
@@ -198,21 +202,12 @@ class Client:
                 raise aside[number]
             replies[number] = await self.ask(*asked[number], role="classifier", last=True)
 
-        leads = self._leads([request for request, _ in asked])
-        await self._each(leads, first)
-        await self._each([number for number in range(len(asked)) if number not in leads], first)
+        leads = {asked[number][0].beginning: number for number in sorted(live, reverse=True)}
+        before = sorted(number for beginning, number in leads.items() if beginning not in self._answered)
+        await self._each(before, first)
+        await self._each(sorted({*range(len(asked))} - {*before}), first)
         await self._each(sorted(aside), again)
         return tuple(replies[number] for number in range(len(asked)))
-
-    def _leads(self, asked: Sequence[Request]) -> set[int]:
-        """Return the number of each prompt's first call that is not recorded."""
-        found: dict[object, int] = {}
-        is_recorded = recorded.get()
-        for number, request in enumerate(asked):
-            known = request.beginning in self._answered or request.beginning in found
-            if not known and not is_recorded(request):
-                found[request.beginning] = number
-        return set(found.values())
 
     async def _each(self, numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
         """Do numbered work, so much at a time; after a failure begin no other, and raise the first."""
@@ -241,6 +236,7 @@ class Client:
             try:
                 live = not recorded.get()(request)
                 if live:
+                    refuse(request)
                     self.progress.begin()
                 reply = await self._try(request.model, body, live=live)
             except CassetteMiss as miss:
@@ -248,6 +244,8 @@ class Client:
                 raise CassetteMiss(
                     miss.path, miss.record_with, empty=miss.empty, asked_for=asked_for
                 ) from None
+            except _NotAsked:
+                raise
             except Refused as error:
                 raise Refused(f"{asked_for}: {error}", error.status) from None
             except ModelError as error:
@@ -269,13 +267,16 @@ class Client:
         if not live:
             return (await self._once(model, body))[0]
         limiter = pacing.limiter(url_of(model), model.name)
-        ends, failures = time.monotonic() + DEADLINE, 0
+        left, failures = DEADLINE, 0
         why = f"{shown_url(model)} gave no answer to a call to {model.name} within {DEADLINE:g} s"
         while True:
             async with self._paid(model, body) as bill:
-                begun = await limiter.turn()
+                begun = await limiter.turn()  # which does not count: the server is not to blame
+                if self._failed:
+                    bill.append(None)
+                    raise _NotAsked("call not made, because an earlier one failed")
                 try:
-                    async with asyncio.timeout(ends - time.monotonic()):
+                    async with asyncio.timeout(left):
                         reply, headers = await self._once(model, body)
                     bill.append(reply)
                     read = reply.input_tokens - reply.cache_read_tokens  # what is cached does not count
@@ -292,7 +293,8 @@ class Client:
                     if failure.status == LIMITED:
                         limiter.refused(begun, failure.wait)
                     wait = _wait(failure.wait, failures)
-                    if failures >= failure.tries or time.monotonic() + wait > ends:
+                    left -= time.monotonic() - begun + wait
+                    if failures >= failure.tries or left <= 0:
                         raise ModelError(why) from None
             await asyncio.sleep(wait)
 
@@ -328,26 +330,24 @@ class Client:
 
         try:
             response = await self._at(model)(**body)
-            reply, headers = reply_in(message_in(await response.read())), response.headers
-            if SECONDS in headers:  # it is recorded
-                reply = replace(reply, seconds=float(headers[SECONDS]))
-            return reply, headers
+            content = await response.read()
         except TypeError as error:  # the SDK's word for "no credential"
             raise ModelError(_advice(model, error)) from None
-        except ValueError as error:
-            raise _Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
         except anthropic.APIError as error:
             if isinstance(error.__cause__, PromptlabError):
                 raise error.__cause__ from None
-            failure, response = _failure(model, error), getattr(error, "response", None)
-            kept = response is not None and KEPT_REFUSAL in {
-                *body.get("extra_headers", ()),
-                *response.headers,
-            }
-            if isinstance(failure, Refused) and response is not None and kept:
-                said = refusal_in(failure.status, response.content)["message"]
-                return refused(model.name, said), {}
-            raise failure from None
+            failure = _failure(model, error)
+            if not isinstance(failure, Refused) or not isinstance(error, anthropic.APIStatusError):
+                raise failure from None
+            if KEPT_REFUSAL not in {*body.get("extra_headers", ()), *error.response.headers}:
+                raise failure from None
+            return refused(model.name, refusal_in(failure.status, error.response.content)["message"]), {}
+        try:
+            reply = reply_in(message_in(content))
+        except ValueError as error:
+            raise _Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
+        seconds = response.headers.get(SECONDS)  # of a recorded call
+        return (replace(reply, seconds=float(seconds)) if seconds else reply), response.headers
 
     def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
         """Return the function that makes calls to a model's server; all share one connection pool."""
@@ -363,6 +363,14 @@ class Client:
         if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
             key = ANY_KEY
         return self._sdk.with_options(base_url=model.base_url, api_key=key)
+
+
+def check(*models: Model) -> None:
+    """Refuse a model that rejects its own settings, unless all is replayed; ModelError."""
+    for model in models:
+        request = Request(model, "", (("user", ""),))
+        if not recorded.get()(request):
+            refuse(request)
 
 
 def reachable(*models: Model) -> list[str]:
@@ -405,10 +413,9 @@ def _failure(model: Model, error: anthropic.APIError) -> ModelError:
     if response is None:  # no connection, one that broke off, or what cannot be decompressed
         return _Failure(said, tries=UNREADABLE if _no_message(model) in said else ATTEMPTS)
     status, headers = response.status_code, response.headers
-    spent = catalog.SPENT.search(f"{getattr(error, 'error_code', '')} {said}")
-    if status in (REFUSED, TOO_LARGE) and not spent:
+    if is_refusal(status, response.content):
         return Refused(said, status)
-    if status == LIMITED and not spent:
+    if status == LIMITED and not catalog.SPENT.search(response.text):
         return _Failure(said, status=status, tries=math.inf, wait=pacing.wait_in(headers))
     if response.is_redirect:
         return _Failure(f"{said}. Set base_url to the server that answers", tries=UNREADABLE)

@@ -21,7 +21,9 @@ SECONDS = "promptlab-seconds"  # the header of a recorded answer that says how l
 
 UNMATCHED = ("cache_control", "stream")  # fields of a body: how an answer is sent, not what it says
 
+OWN = ("model", "max_tokens", "messages", "system", "stream")  # fields of a body that are not the user's
 COUNTED = ("input_tokens", "output_tokens")  # in an answer's usage
+CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")  # likewise, where there is a cache
 
 
 def url_of(model: Model) -> str:
@@ -45,23 +47,18 @@ def shown_url(model: Model) -> str:
 
 
 def arguments(request: Request) -> dict[str, Any]:
-    """Write a request as arguments of the SDK's messages.create; ModelError for what the model rejects.
+    """Write a request as arguments of the SDK's messages.create; ModelError where that cannot be done.
 
     The last block that a shared request has in common with others is marked for the API's cache.
     """
     model = request.model
-    if why := catalog.objection(model):
-        raise ModelError(why)
     if model.structured is True:
         raise ModelError(
             f"structured of {model.name} is True, which only a task can fill in: give task.schema"
         )
+    if own := [name for name in model.extra_body if name in OWN]:
+        raise ModelError(f"extra_body of {model.name} sets {', '.join(own)}, which promptlab sets itself")
     of = catalog.known(model)
-    if request.messages[-1][0] == "assistant" and of and not of.prefill:
-        raise ModelError(
-            f"{model.name} does not support prefill, but the prompt has {request.messages[-1][1]!r}: "
-            f"empty reply_prefix.md and ask for that beginning in suffix.md"
-        )
     body: dict[str, Any] = {
         "model": model.name,
         "max_tokens": model.max_tokens,
@@ -82,10 +79,25 @@ def arguments(request: Request) -> dict[str, Any]:
     return body
 
 
+def refuse(request: Request) -> None:
+    """Refuse a request that the model would reject, with the way out; ModelError.
+
+    It is for calls that are about to be made: what is recorded is replayed whatever the table says by now.
+    """
+    model, of = request.model, catalog.known(request.model)
+    if why := catalog.objection(model):
+        raise ModelError(why)
+    if request.messages[-1][0] == "assistant" and of and not of.prefill:
+        raise ModelError(
+            f"{model.name} does not support prefill, but the prompt has {request.messages[-1][1]!r}: "
+            f"empty reply_prefix.md and ask for that beginning in suffix.md"
+        )
+
+
 def _mark(body: dict[str, Any], last: int) -> None:
     """Mark the end of what requests share: the turn before the last of the user, else the system prompt."""
     holder, name = (body["messages"][last - 1], "content") if last else (body, "system")
-    if holder.get(name):
+    if holder.get(name, "").strip():  # the API takes no empty block
         holder[name] = [{"type": "text", "text": holder[name], "cache_control": {"type": "ephemeral"}}]
 
 
@@ -128,7 +140,7 @@ def message_in(body: bytes) -> dict[str, Any]:
     """Read the body of an answer; ValueError, with the reason, where it is no message."""
     try:
         message: dict[str, Any] = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"expected JSON, found {shorten(body[:60])}") from None
     if not isinstance(message, dict):
         raise ValueError(f"expected a message, found {shorten(message)}")
@@ -139,7 +151,8 @@ def message_in(body: bytes) -> dict[str, Any]:
         if one["type"] == "text" and not isinstance(one.get("text"), str):
             raise ValueError(f"the text of a block is {shorten(one.get('text'))}, expected a string")
     counts = [usage.get(name) if isinstance(usage, dict) else None for name in COUNTED]
-    if not all(isinstance(count, int) for count in counts):
+    cached = [usage.get(name) or 0 if isinstance(usage, dict) else 0 for name in CACHED]
+    if not all(isinstance(count, int) for count in (*counts, *cached)):
         raise ValueError(f"usage is {shorten(usage)}, expected {' and '.join(COUNTED)}")
     if not isinstance(message.get("model"), str):
         raise ValueError(f"model is {shorten(message.get('model'))}, expected a name")
@@ -151,17 +164,22 @@ def message_in(body: bytes) -> dict[str, Any]:
 def reply_in(message: Mapping[str, Any]) -> Reply:
     """Read a message, as the API sends it or as it is recorded; blocks are distinguished by type."""
     usage, blocks = message["usage"], message["content"]
-    kinds = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    written, read = (usage.get(name) or 0 for name in CACHED)
     return Reply(
         text="".join(block["text"] for block in blocks if block["type"] == "text"),
         stop_reason=message.get("stop_reason") or "",
         blocks=tuple(block["type"] for block in blocks),
         model=message["model"],
-        input_tokens=sum(usage.get(kind) or 0 for kind in kinds),
+        input_tokens=usage["input_tokens"] + written + read,
         output_tokens=usage["output_tokens"],
-        cache_write_tokens=usage.get(kinds[1]) or 0,
-        cache_read_tokens=usage.get(kinds[2]) or 0,
+        cache_write_tokens=written,
+        cache_read_tokens=read,
     )
+
+
+def is_refusal(status: int, body: bytes) -> bool:
+    """Say whether the API does not take a request for what it is; no money left is another matter."""
+    return status in (REFUSED, TOO_LARGE) and not catalog.SPENT.search(body.decode(errors="replace"))
 
 
 def refusal_in(status: int, body: bytes) -> dict[str, str]:

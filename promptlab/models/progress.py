@@ -1,4 +1,4 @@
-"""How far the calls of a run are: a line that moves on a terminal and in a notebook, now and then a line elsewhere."""
+"""How far calls are: a line that moves on a terminal and in a notebook, elsewhere one now and then."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 from promptlab.data.task import Task
 from promptlab.errors import DataError, shorten
 from promptlab.labels.extract import LABEL
-from promptlab.models.messages_api import arguments
+from promptlab.models.messages_api import arguments, refuse
 from promptlab.records import Demonstration, Model, Prompt, Request
 
 PARTS = ("system", "prefix", "suffix", "reply_prefix")
@@ -25,9 +25,11 @@ def request(prompt: Prompt | str | Path, text: str, model: Model | str) -> dict[
         model: the model with the settings it was tested with, or its name; its `base_url` is the client's.
 
     Raises:
-        ModelError: the prompt has a reply prefix, which the model does not take.
+        ModelError: the model would reject it, such as a reply prefix, or a setting.
     """
-    return arguments(build(prompt_of(prompt), text, model_of(model)))
+    asked = build(prompt_of(prompt), text, model_of(model))
+    refuse(asked)
+    return arguments(asked)
 
 
 def build(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:

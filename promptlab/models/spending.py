@@ -14,6 +14,7 @@ from promptlab.models import catalog
 from promptlab.records import Model, Reply, Usage
 
 MILLION = 1_000_000
+HIDDEN = 2000  # tokens, amply, of the instructions that the API adds for structured outputs
 
 
 def dollars(model: Model, *replies: Reply) -> float | None:
@@ -35,6 +36,7 @@ def worst(model: Model, body: Mapping[str, Any]) -> float:
     if price is None:
         raise _unknown(model)
     most = len(json.dumps(body).encode())
+    most += HIDDEN if model.structured else 0
     read, output, *cached = price.of(most)
     return (most * max(read, *cached) + model.max_tokens * output) / MILLION
 

@@ -16,7 +16,7 @@ from promptlab.data.sampling import distinct, draw, taking_turns
 from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
 from promptlab.models import prompts
-from promptlab.models.client import WORKERS, Client
+from promptlab.models.client import WORKERS, Client, check
 from promptlab.models.prompts import classifier_of, model_of
 from promptlab.models.spending import Budget, budget_of
 from promptlab.optimizer.candidates import admitted, canonical_right, unbroken
@@ -91,10 +91,8 @@ async def steps(
     classifier, critic = classifier_of(classifier, task), model_of(critic, max_tokens=CRITIC_TOKENS)
     first = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     task.demonstrated(first)
-    settings = {"calls": calls, "iterations": iterations, "per_label": per_label}
-    for name, value in settings.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value!r}, expected 1 or more")
+    _positive(calls=calls, iterations=iterations, per_label=per_label)
+    check(classifier, critic)
     budget = budget_of(max_cost, classifier, critic)
     plan = Plan(task, calls, iterations, seed)
     kept: tuple[Candidate, ...] = (Candidate(first),)
@@ -160,6 +158,12 @@ def minibatch(
     return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown and not one.disputed)
 
 
+def _positive(**settings: int) -> None:
+    for name, value in settings.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value!r}, expected 1 or more")
+
+
 def most(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> tuple[int, int, int]:
     """Return how many calls an optimization makes at most: for the search, of the critic, about test."""
     return calls, CRITIC_CALLS * iterations, 2 * len(task.splits["test"])
@@ -211,10 +215,9 @@ async def evaluate_async(
     """
     prompt, examples = prompts.prompt_of(prompt), task.split(split)
     task.demonstrated(prompt)
-    for name, value in {"repeats": repeats, "canonical": canonical}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value!r}, expected 1 or more")
+    _positive(repeats=repeats, canonical=canonical)
     model = classifier_of(classifier, task)
+    check(model)
     budget = budget_of(max_cost, model)
     async with Client(task.name, workers=workers, api_key=api_key, budget=budget) as client:
         forward = Forward(client, model, task)

@@ -20,6 +20,7 @@ class Console(Output):
 
     def __init__(self, config: pytest.Config | None = None) -> None:
         self._config = config
+        self._terminal = _Terminal(self)
         self._reporter: Any = config and config.pluginmanager.get_plugin("terminalreporter")
 
     def progress(self, line: str) -> None:
@@ -49,16 +50,21 @@ class Console(Output):
             return super().stream
         with self._uncaptured():
             self._reporter.ensure_newline()
-        return _Terminal(self)
+        return self._terminal
 
     def _write(self, line: str, verbosity: int) -> None:
         """Write at once; pytest's own output stays whole."""
         if self._config is None:
             print(harmless(masked(line)))  # noqa: T201 - that is what it is for
         elif self._reporter and self._config.get_verbosity() >= verbosity:
-            with self._uncaptured():
+            with self._without_bar(), self._uncaptured():
                 self._reporter.ensure_newline()
                 self._reporter.write_line(harmless(masked(line)))
+
+    def _without_bar(self) -> contextlib.AbstractContextManager[None]:
+        """Take the line that moves away, if there is one, while another is written."""
+        loaded = sys.modules.get("tqdm")
+        return loaded.tqdm.external_write_mode(file=self._terminal) if loaded else contextlib.nullcontext()
 
     def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
         """Let what is written reach the terminal, whatever is being captured."""

@@ -5,6 +5,7 @@ and scored afterwards, so that one recording serves tasks with different extract
 """
 
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -38,7 +39,7 @@ from promptlab.gate.git import Commit
 from promptlab.gate.migration import Migration, migration
 from promptlab.models import progress, prompts
 from promptlab.models.client import ANY_KEY, Client
-from promptlab.models.messages_api import url_of
+from promptlab.models.messages_api import shown_url, url_of
 from promptlab.models.profiles import ROLES, Profile
 from promptlab.models.prompts import classifier_of, model_of
 from promptlab.models.spending import Budget
@@ -126,6 +127,11 @@ class _Job:
         """Whether there is a result for a task, or an error that no other extractor would change."""
         failed = self.error and not isinstance(self.error, ExtractorError | NetworkBlocked)
         return self.result(task) is not None or bool(failed and not self.done)
+
+    @property
+    def asks(self) -> str:
+        """What it asks, and of whom: another server may be another model under the same name."""
+        return f"{self.asked} {[shown_url(model) for model in self.models]}"
 
     @property
     def title(self) -> str:
@@ -294,9 +300,7 @@ class Lab:
         new = self.evaluate(
             task, prompts.prompt_of(prompt), split=split, name=name, classifier=model, **settings
         )
-        folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
-        calls = tuple(files.read(folder / f"{one}.jsonl").calls for one in (f"evaluate-{split}", name))
-        found = migration(old, new, calls, margin)  # type: ignore[arg-type]
+        found = migration(old, new, margin)
         if found not in self._results.migrations:
             self._results.migrations.append(found)
             self._results.sections.append((found.title, str(found).splitlines()))
@@ -321,7 +325,7 @@ class Lab:
                 if not self._settings.plan:
                     raise
                 prompt = settings.get("prompt")
-                raise Planned(plan.of_run(job.title, task, job.models, prompt, most, self._usage())) from None
+                raise Planned(plan.of_run(job.title, task, job.models, prompt, most, self._usage)) from None
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
         known = {split: baselines(task, split) for split in ("validation", "test")}
@@ -354,7 +358,7 @@ class Lab:
             settings.setdefault("canonical", loop.CANONICAL if often else 1)
             missing = cassette.missing([*asked, *marked, *others])
             if self._settings.plan and missing:
-                raise Planned(plan.of_requests(job.title, missing, self._usage()))
+                raise Planned(plan.of_requests(job.title, missing, self._usage))
             self._announce(job, f"{len(missing):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
             if others:
@@ -385,6 +389,7 @@ class Lab:
         part = Budget(own, self._budget) if isinstance(own, int | float) else own or self._budget
         return settings | {"api_key": self._key, "max_cost": part}
 
+    @functools.cached_property
     def _usage(self) -> plan.Usage:
         return plan.Usage(files.recordings(self._settings.root / "cassettes" / self._settings.profile.name))
 
@@ -528,7 +533,7 @@ class Lab:
         """Open the recording of a piece of work, with the network closed."""
         # What was just recorded is not paid again, for a task that reads other labels.
         mode, name = self._settings.mode, self._relative(job.path)
-        if mode == "live" and (job.done or (self._resuming and self._resuming.has(name, job.asked))):
+        if mode == "live" and (job.done or (self._resuming and self._resuming.has(name, job.asks))):
             mode = "changed"
         opened = recorder.use(
             job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
@@ -539,6 +544,8 @@ class Lab:
                 yield cassette
             except BudgetExceeded as error:
                 cap = [f"--promptlab-max-cost={self._budget.limit:g}"] if self._budget else []
+                cap += [f"--promptlab-base={self._settings.base.name}"] if self._settings.base else []
+                cap += ["--promptlab-fresh-base"] if self._settings.fresh_base else []
                 live = "--live" if self._settings.mode == "live" else "--live-changed"
                 kept = f"{cassette.kept} replies are kept in {job.path}{files.JOURNAL}"
                 raise BudgetExceeded(f"{error}. {kept}; to go on: {self._command(*cap, live=live)}") from None
@@ -549,7 +556,7 @@ class Lab:
                     self._results.sections.append((job.title, notes))
         job.recorded, job.played = set(cassette.recording.calls), job.played | cassette.played
         if self._resuming:
-            self._resuming.finished(name, job.asked)
+            self._resuming.finished(name, job.asks)
 
     def _closed(self, job: _Job) -> contextlib.AbstractContextManager[None]:
         """Close the network: on replay all but loopback, and the API's own server wherever it is."""
@@ -609,7 +616,7 @@ class Lab:
 
     def _as_recorded(self, task: Task, name: str) -> Task:
         """Return the task with the examples that its optimization was recorded on."""
-        if self._settings.makes_calls:
+        if self._settings.makes_calls or self._settings.plan:
             return task
         folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
         recorded = snapshots.as_recorded(folder / f"{name}.jsonl", task)

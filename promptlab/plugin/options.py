@@ -71,7 +71,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     "plan": {
         "action": "store_true",
-        "help": "Make no call: say how many calls, tokens and dollars those that are not recorded would take.",
+        "help": "Make no call: say how many calls, tokens and dollars those that are not recorded "
+        "would take.",
     },
     "max-cost": {
         "type": float,

@@ -12,7 +12,7 @@ from promptlab.data.task import Task
 from promptlab.errors import PromptlabError
 from promptlab.models import catalog, prompts, spending
 from promptlab.optimizer.proposers import SHOTS
-from promptlab.records import Model, Prompt, Reply, Request
+from promptlab.records import Model, Prompt, Request
 
 AROUND = 60  # characters around a text, where it is shown: the layout, the label
 INSTRUCTIONS = 4000  # characters of the critic's own instructions
@@ -32,11 +32,10 @@ class Part:
     @property
     def dollars(self) -> float | None:
         """What they would cost, nothing being cached; None where the price is not known."""
-        reply = Reply("", "", (), "", self.input_tokens // max(1, self.calls), 0)
         price = catalog.price(self.model)
         if price is None:
             return None
-        read, written, *_ = price.of(reply.input_tokens)
+        read, written, *_ = price.of(self.input_tokens // self.calls)
         return (self.input_tokens * read + self.output_tokens * written) / spending.MILLION
 
     def __str__(self) -> str:
@@ -87,8 +86,8 @@ def total(plans: Sequence[Plan]) -> str:
     spent = None if None in dollars else sum(filter(None, dollars))
     calls = sum(one.calls for one in plans)
     return (
-        f"in all at least {calls:,} calls, {cost(spent)}: each test was skipped at the first call that is not "
-        f"recorded, and what comes behind it is not counted"
+        f"in all at least {calls:,} calls, {cost(spent)}: each test was skipped at the first call that is "
+        f"not recorded, and what comes behind it is not counted"
     )
 
 

@@ -219,6 +219,7 @@ def test_what_two_branches_have_recorded_is_joined(tmp_path, capsys, monkeypatch
     ]
     assert ["by b", "by b", "by a", "by b"] == texts
     assert 1 == cli.main([*command[:2], str(tmp_path / "none.jsonl")])
+    assert "none.jsonl: git has no two sides of it: name the other recording" in capsys.readouterr().err
 
 
 def test_two_files_are_joined_and_a_missing_one_is_named(tmp_path, capsys):

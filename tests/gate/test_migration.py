@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from promptlab.cassettes import format as files
 from promptlab.gate.migration import migration
-from promptlab.models import prompts
 from promptlab.records import Model
 
 from ..scoring.test_comparison import MODEL, answered
@@ -14,17 +12,16 @@ from ..scoring.test_comparison import MODEL, answered
 OLD, NEW = answered([True, False, True]), answered([True, True, True], model=Model("large"))
 
 
-def calls(result, seconds):
-    """Make the recording of an evaluation; None leaves a call without its seconds."""
-    found = {}
-    for row, took in zip(result.rows, seconds, strict=True):
-        request = prompts.build(result.prompt, row.example.text, result.classifier, row.repeat)
-        found[files.message_key(request)] = {} if took is None else {"seconds": took}
-    return found
+def taking(result, *seconds):
+    """Give the answers of an evaluation their durations."""
+    rows = zip(result.rows, seconds, strict=True)
+    return replace(
+        result, rows=tuple(replace(row, reply=replace(row.reply, seconds=took)) for row, took in rows)
+    )
 
 
 def test_seconds_are_the_median_of_the_calls_that_have_them():
-    found = migration(OLD, NEW, (calls(OLD, [1, 2, 9]), calls(NEW, [None, 3, 5])), 0.2)
+    found = migration(taking(OLD, 1, 2, 9), taking(NEW, None, 3, 5), 0.2)
     assert (2, 4) == found.seconds
     assert 0.2 == found.comparison.margin
     assert "topics: small -> large" == found.title
@@ -37,14 +34,13 @@ def test_seconds_are_the_median_of_the_calls_that_have_them():
     ] == list(found.costs)
 
 
-@pytest.mark.parametrize("recorded", [{}, calls(OLD, [None] * 3)], ids=["nothing", "without seconds"])
-def test_without_seconds_none_are_shown(recorded):
-    found = migration(OLD, NEW, (recorded, calls(NEW, [1, 1, 1])))
+def test_without_seconds_none_are_shown():
+    found = migration(OLD, taking(NEW, 1, 1, 1))
     assert (None, 1) == found.seconds
     assert not [line for line in found.costs if "seconds" in line]
 
 
 def test_other_settings_of_one_model_are_named():
     new = answered([True] * 3, model=Model("small", max_tokens=7))
-    assert "topics: small, other settings" == migration(OLD, new, ({}, {})).title
+    assert "topics: small, other settings" == migration(OLD, new).title
     assert MODEL == OLD.classifier

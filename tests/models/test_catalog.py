@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,12 +11,15 @@ import promptlab as pl
 from promptlab.cassettes import format as files
 from promptlab.errors import DataError, ModelError
 from promptlab.models import catalog
-from promptlab.models.messages_api import arguments, body_of, model_with, plain, settings_in
+from promptlab.models.messages_api import arguments, body_of, model_with, plain, refuse, settings_in
 from promptlab.models.profiles import CLAUDE
 from promptlab.models.prompts import build, classifier_of
 from promptlab.records import Model, Request
 
+from .. import examples
+from ..examples import model as example_model
 from ..examples import task
+from ..server import serving
 
 HAIKU, OPUS, SONNET = "claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-5-5"
 REJECTED = [
@@ -29,7 +33,7 @@ REJECTED = [
     (Model(HAIKU, thinking={"type": "enabled", "budget_tokens": 9}), "only adaptive and disabled"),
     (
         Model(HAIKU, thinking={"type": "disabled"}, effort="max"),
-        "thinks at effort 'max': set effort to high or less",
+        "thinks at effort 'max': set it to high or less",
     ),
     (
         Model("claude-opus-4-1", structured={"type": "object"}),
@@ -41,6 +45,43 @@ REJECTED = [
 @pytest.mark.parametrize(("model", "why"), REJECTED)
 def test_what_a_model_rejects_is_refused_before_a_call_with_the_way_out(model, why):
     with pytest.raises(ModelError, match=f"^{model.name} .*{why}"):
+        refuse(Request(model, "", (("user", "hi"),)))
+
+
+@pytest.mark.parametrize("role", ["classifier", "critic"])
+def test_nothing_is_paid_before_a_setting_is_refused(role):
+    """The critic is asked only after the classifier."""
+    with serving(examples.answer) as server:
+        models = {one: example_model(server.url, HAIKU) for one in ("classifier", "critic")}
+        models[role] = replace(models[role], extra_body={"temperature": 0})
+        with pytest.raises(ModelError, match="takes no temperature"):
+            pl.optimize(task(), **models)
+    assert [] == server.bodies
+
+
+def test_what_is_recorded_is_replayed_whatever_the_table_says_by_now(tmp_path, monkeypatch):
+    """An update of promptlab must not make recordings worthless."""
+    from promptlab.cassettes import recorder
+
+    def evaluate(url, mode):
+        with recorder.use(tmp_path / "a.jsonl", mode=mode, record_with=""):
+            return pl.evaluate(
+                task(),
+                pl.Prompt("x"),
+                classifier=replace(example_model(url, HAIKU), thinking={"type": "disabled"}),
+            )
+
+    with serving(examples.answer) as server:
+        live = evaluate(server.url, "live")
+    monkeypatch.setitem(catalog.MODELS, HAIKU, replace(catalog.MODELS[HAIKU], thinking=("adaptive",)))
+    assert live.scores == evaluate("http://127.0.0.1:9", "replay").scores
+    with pytest.raises(ModelError, match="takes no thinking of type 'disabled'"):
+        evaluate("http://127.0.0.1:9", "live")
+
+
+def test_fields_of_a_request_that_promptlab_sets_are_not_the_user_s():
+    model = Model("m", extra_body={"max_tokens": 10**9, "temperature": 0})
+    with pytest.raises(ModelError, match="extra_body of m sets max_tokens, which promptlab sets itself"):
         arguments(Request(model, "", (("user", "hi"),)))
 
 
@@ -98,6 +139,7 @@ def test_without_demonstrations_it_stands_on_the_system_prompt():
     "request_",
     [
         build(pl.Prompt("", "<"), "text", Model(HAIKU)),
+        build(pl.Prompt(" \n", "<"), "text", Model(HAIKU)),
         build(SHOWN, "text", Model("qwen2.5")),
         Request(Model(OPUS), "the critic's", (("user", "once"),)),
     ],

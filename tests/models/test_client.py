@@ -9,7 +9,7 @@ import pytest
 from promptlab.errors import ModelError
 from promptlab.models import client as models
 from promptlab.models.client import Client, reachable
-from promptlab.models.messages_api import arguments
+from promptlab.models.messages_api import arguments, refuse
 from promptlab.records import Model, Request, Usage
 
 from ..examples import model
@@ -105,6 +105,16 @@ def test_after_a_failure_nothing_new_is_asked():
         with pytest.raises(ModelError, match="status 400"):
             ask(server.url, *(f"text {n}" for n in range(50)), workers=2)
     assert len(server.bodies) <= 3
+
+
+def test_after_a_failure_what_waits_for_its_turn_is_not_asked(monkeypatch):
+    """With a slow pace, many calls have a slot and wait."""
+    monkeypatch.setattr("promptlab.models.pacing.START", 10.0)
+    monkeypatch.setattr("promptlab.models.pacing.DOUBLED", 1e9)
+    with serving(lambda body: (401, {}, {}) if echo(body) == "text 3" else "fine") as server:
+        with pytest.raises(ModelError, match="refused the credential"):
+            ask(server.url, *(f"text {n}" for n in range(50)), workers=16)
+    assert 4 == len(server.bodies)
 
 
 def test_a_server_that_does_not_listen_is_named():
@@ -208,12 +218,14 @@ def test_a_request_is_spelled_out_for_the_sdk():
 @pytest.mark.parametrize("name", ["claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-4-6"])
 def test_a_reply_prefix_is_refused_before_a_call_where_the_model_would(name):
     with pytest.raises(ModelError, match=f"{name} does not support prefill, but the prompt has 'Reasoning:'"):
-        arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "Reasoning:"))))
+        refuse(Request(Model(name), "", (("user", "hi"), ("assistant", "Reasoning:"))))
 
 
 @pytest.mark.parametrize("name", ["claude-haiku-4-5-20251001", "qwen2.5"])
 def test_a_reply_prefix_is_sent_where_the_model_takes_it(name):
-    assert 2 == len(arguments(Request(Model(name), "", (("user", "hi"), ("assistant", "R:"))))["messages"])
+    asked = Request(Model(name), "", (("user", "hi"), ("assistant", "R:")))
+    refuse(asked)
+    assert 2 == len(arguments(asked)["messages"])
 
 
 def test_workers_is_at_least_one():

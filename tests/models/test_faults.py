@@ -13,6 +13,7 @@ from promptlab.cassettes import recorder
 from promptlab.errors import ModelError
 from promptlab.models import client as models
 from promptlab.models.client import Client
+from promptlab.models.pacing import Limiter
 from promptlab.records import Reply, Request
 
 from ..examples import model
@@ -46,6 +47,11 @@ UNREADABLE = {
         whole(usage={"input_tokens": 1}),
         "usage is .*, expected input_tokens and output_tokens",
     ),
+    "a cache that is counted in words": (
+        whole(usage={"input_tokens": 1, "output_tokens": 1, "cache_read_input_tokens": "many"}),
+        "usage is .*, expected input_tokens and output_tokens",
+    ),
+    "a pit of brackets": (b"[" * 100_000, "200, but with no message: expected JSON, found .*"),
     "no model": (whole(model=None), "model is None, expected a name"),
     "a number for a stop reason": (whole(stop_reason=7), "stop_reason is 7, expected a string"),
     "bad gzip": (
@@ -121,6 +127,20 @@ def test_a_server_that_hangs_costs_the_deadline_once(tmp_path, monkeypatch):
         ):
             run(tmp_path / "run.jsonl", server.url, ["one"])
     assert 1 == len(server.bodies)
+
+
+def test_the_wait_for_a_turn_does_not_count(tmp_path, monkeypatch):
+    """The server is not to blame for it: with many workers and a low limit it may be long."""
+    turn = Limiter.turn
+
+    async def late(self):
+        await asyncio.sleep(0.4)
+        return await turn(self)
+
+    monkeypatch.setattr(Limiter, "turn", late)
+    monkeypatch.setattr(models, "DEADLINE", 0.3)
+    with serving(lambda body: "fine") as server:
+        assert 3 == len(run(tmp_path / "run.jsonl", server.url, ["one", "two", "three"]))
 
 
 def test_a_rate_limit_is_waited_for_as_long_as_the_deadline_allows(tmp_path, monkeypatch):
@@ -233,6 +253,40 @@ def test_a_400_before_any_answer_stops_the_run(tmp_path, texts):
         with pytest.raises(ModelError, match=r"^example 'bad .': .* with status 400: .*prompt is too long"):
             run(path, server.url, texts, rejectable=3)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_bad_first_example_does_not_stop_a_race_of_prompts(tmp_path):
+    """It goes first with each of them, so each is refused before any success."""
+
+    async def go(url):
+        async with Client(api_key="k", workers=4) as client:
+            asked = [
+                Request(model(url), prompt, (("user", text),))
+                for prompt in "abc"
+                for text in ("bad", "one", "two")
+            ]
+            return await client.ask_all(((one, "a call") for one in asked), rejectable=3)
+
+    with serving(lambda asked: (400, {}, TOO_LONG) if said(asked) == "bad" else "fine") as server:
+        replies = asyncio.run(go(server.url))
+    assert ["rejected", "end_turn", "end_turn"] * 3 == [reply.stop_reason for reply in replies]
+
+
+def test_an_account_that_runs_out_in_between_is_no_refusal_of_the_example(tmp_path):
+    """It is asked a second time when the others are answered, and no money may be left by then."""
+    path, broke = tmp_path / "run.jsonl", []
+
+    def answer(asked):
+        if said(asked) != "bad":
+            return "fine"
+        broke.append(True)
+        spent = {"type": "error", "error": {"type": "invalid_request_error", "message": LIMITS}}
+        return 400, {}, spent if len(broke) > 1 else TOO_LONG
+
+    with serving(answer) as server:
+        with pytest.raises(ModelError, match="usage limits"):
+            run(path, server.url, ["one", "bad", "two"], rejectable=1)
+    assert 2 == len((tmp_path / "run.jsonl.journal").read_text().splitlines())
 
 
 def test_more_refusals_than_may_be_stop_the_run_and_none_is_kept(tmp_path):

@@ -83,6 +83,22 @@ def test_a_line_moves_in_a_session_on_a_terminal(tmp_path, more):
     assert "1 passed" in said
 
 
+def test_another_line_does_not_end_up_in_the_one_that_moves(tmp_path):
+    files = {"data.csv": DATA, "topics.py": TASK}
+    files["test_it.py"] = (
+        "from topics import task\n\ndef test_it(lab):\n    lab.optimize(task, iterations=1, calls=100)\n"
+    )
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with serving(slow) as server:
+        connect(tmp_path, server.url)
+        said = on_a_terminal([sys.executable, "-m", "pytest", "--live", "-v"], tmp_path)
+    before = said.partition("topics: iteration 1/1  ")[0]
+    assert before != said
+    assert "call/s" in before
+    assert "" == re.split(r"[\r\n]", before)[-1].strip()
+
+
 SCRIPT = """
 import sys
 import promptlab as pl

@@ -54,6 +54,8 @@ def test_the_worst_case_is_a_token_a_byte_and_the_longest_reply():
     body = {"messages": "é" * 10}
     most = len(json.dumps(body).encode())
     assert pytest.approx((most * 10 + 50 * 100) / 1e6) == worst(Model("m", max_tokens=50, price=PRICE), body)
+    held = Model("m", max_tokens=50, price=PRICE, structured={"type": "object"})  # by hidden instructions
+    assert worst(held, body) > worst(Model("m", max_tokens=50, price=PRICE), body) + 0.01
     with pytest.raises(
         DataError, match=r'\[tool.promptlab.prices."m"\] \(input and output, dollars per million'
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -176,6 +177,21 @@ def test_a_plan_of_a_model_without_a_price_says_so(project):
     )
 
 
+def test_a_plan_is_about_the_data_as_they_are_now(project):
+    """A replay would take the examples that the run was recorded on; a live session would not."""
+    (project.path / "test_topics.py").write_text(
+        "from topics import task\n\ndef test_it(lab):\n    lab.optimize(task, iterations=1, calls=100)\n"
+    )
+    with serving(examples.answer) as server:
+        connected(project, server)
+        project.runpytest("--live").assert_outcomes(passed=1)
+    project.runpytest("--promptlab-plan").assert_outcomes(passed=1)
+    with (project.path / "data.csv").open("a") as file:
+        file.writelines(f"new{n},Sentence {n} about rain.,weather\n" for n in range(100, 110))
+    project.runpytest().assert_outcomes(passed=1)
+    project.runpytest("--promptlab-plan").assert_outcomes(skipped=1)
+
+
 def test_a_plan_where_everything_is_recorded_has_nothing_to_say(project):
     with serving(examples.answer) as server:
         connected(project, server)
@@ -198,59 +214,60 @@ def failing(on):
     return answer, broken
 
 
-def test_a_session_that_was_stopped_goes_on_and_says_so(project):
-    answer, broken = failing("two")
-    with serving(answer) as server:
-        connected(project, server)
-        project.runpytest("--live").assert_outcomes(passed=1, failed=1)
-        state = json.loads((project.path / ".promptlab/live.json").read_text())
-        assert ["cassettes/local/topics/first.jsonl"] == [*state["finished"]]
-        broken[0] = False
-        server.bodies.clear()
-        done = project.runpytest("--live")
-        done.assert_outcomes(passed=2)
-        assert {"two"} == {body["system"] for body in server.bodies}
-        done.stdout.fnmatch_lines(
-            [
-                "promptlab: topics: first: not made again, since the session before*--promptlab-afresh makes it again"
-            ]
-        )
-        assert not (project.path / ".promptlab/live.json").exists()
-        server.bodies.clear()
-        project.runpytest("--live").assert_outcomes(passed=2)
-        assert 60 == len(server.bodies)  # that session came to its end, so this one makes all calls
-
-
-def test_afresh_makes_all_calls_again(project):
+@pytest.fixture
+def stopped(project):
+    """Record one of two evaluations, while the server fails for the other; then mend the server."""
     answer, broken = failing("two")
     with serving(answer) as server:
         connected(project, server)
         project.runpytest("--live").assert_outcomes(passed=1, failed=1)
         broken[0] = False
         server.bodies.clear()
-        project.runpytest("--live", "--promptlab-afresh").assert_outcomes(passed=2)
-        assert 60 == len(server.bodies)
+        yield server
 
 
-@pytest.mark.parametrize("change", ["a day later", "another profile", "another prompt", "damaged"])
-def test_what_is_old_or_differs_is_made_again(project, change):
-    answer, broken = failing("two")
-    with serving(answer) as server:
+def test_a_session_that_was_stopped_goes_on_and_says_so(project, stopped):
+    state = json.loads((project.path / ".promptlab/live.json").read_text())
+    assert ["cassettes/local/topics/first.jsonl"] == [*state["finished"]]
+    done = project.runpytest("--live")
+    done.assert_outcomes(passed=2)
+    assert {"two"} == {body["system"] for body in stopped.bodies}
+    done.stdout.fnmatch_lines(
+        [
+            "promptlab: topics: first: not made again, since the session before*--promptlab-afresh makes it again"
+        ]
+    )
+    assert not (project.path / ".promptlab/live.json").exists()
+    stopped.bodies.clear()
+    project.runpytest("--live").assert_outcomes(passed=2)
+    assert 60 == len(stopped.bodies)  # that session came to its end, so this one makes all calls
+
+
+def test_afresh_makes_all_calls_again(project, stopped):
+    project.runpytest("--live", "--promptlab-afresh").assert_outcomes(passed=2)
+    assert 60 == len(stopped.bodies)
+
+
+CHANGES = ["a day later", "another profile", "another prompt", "another server", "damaged"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_old_or_differs_is_made_again(project, stopped, change):
+    file, more = project.path / ".promptlab/live.json", contextlib.nullcontext(stopped)
+    state = json.loads(file.read_text())
+    if change == "a day later":
+        began = datetime.datetime.fromisoformat(state["began"]) - datetime.timedelta(days=1, seconds=1)
+        file.write_text(json.dumps(state | {"began": began.isoformat()}))
+    elif change == "another profile":
+        file.write_text(json.dumps(state | {"profile": "claude"}))
+    elif change == "another prompt":
+        (project.path / "test_topics.py").write_text(TESTS.replace('"one"', '"1"'))
+    elif change == "another server":
+        more = serving(examples.answer)
+    else:
+        file.write_text("{")
+    with more as server:
         connected(project, server)
-        project.runpytest("--live").assert_outcomes(passed=1, failed=1)
-        broken[0] = False
-        server.bodies.clear()
-        file = project.path / ".promptlab/live.json"
-        state = json.loads(file.read_text())
-        if change == "a day later":
-            began = datetime.datetime.fromisoformat(state["began"]) - datetime.timedelta(days=1, seconds=1)
-            file.write_text(json.dumps(state | {"began": began.isoformat()}))
-        elif change == "another profile":
-            file.write_text(json.dumps(state | {"profile": "claude"}))
-        elif change == "another prompt":
-            (project.path / "test_topics.py").write_text(TESTS.replace('"one"', '"1"'))
-        else:
-            file.write_text("{")
         project.runpytest("--live").assert_outcomes(passed=2)
     assert 60 == len(server.bodies)
 
