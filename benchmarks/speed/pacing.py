@@ -94,7 +94,7 @@ async def bare(n: int, url: str) -> None:
     """Ask with the SDK, as many at a time as there are workers, and let it retry."""
     import anthropic
 
-    async with anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=20) as sdk:
+    async with anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=1000) as sdk:
         waiting = iter(texts(n))
 
         async def work() -> None:

@@ -105,7 +105,7 @@ class Client:
         self._budget, self._paying, self._settled = budget, 0, asyncio.Event()
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
-        self._asked: dict[str, asyncio.Future[Reply]] = {}
+        self._asked: dict[bytes, asyncio.Future[Reply] | Reply] = {}
         self._answered: set[object] = set()  # how requests begin that a model has answered
         self._failed = False
 
@@ -127,7 +127,8 @@ class Client:
         """Close the connections; calls in flight, where a run was interrupted, may end and be recorded."""
         self._failed = True
         self.progress.close()
-        if flying := [one for one in self._asked.values() if not one.done()]:
+        begun = (one for one in self._asked.values() if isinstance(one, asyncio.Future))
+        if flying := [one for one in begun if not one.done()]:
             await asyncio.wait(flying, timeout=GRACE)
             for one in flying:
                 one.cancel()
@@ -152,14 +153,18 @@ class Client:
         """
         body = arguments(request)
         text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
-        key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
         headers = {REPEAT: str(request.repeat)} if request.repeat else {}
         headers |= {KEPT_REFUSAL: "yes"} if last else {}
         if headers:
             body["extra_headers"] = headers
         if key not in self._asked:
             self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role))
-        return await asyncio.shield(self._asked[key])
+        known = self._asked[key]
+        if isinstance(known, Reply):
+            return known
+        self._asked[key] = reply = await asyncio.shield(known)  # a finished task would keep its frames
+        return reply
 
     async def ask_all(
         self, calls: Iterable[tuple[Request, str]], *, rejectable: int = 0
