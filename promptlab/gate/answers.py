@@ -256,6 +256,7 @@ def _evaluation(
     return replace(
         like,
         prompt=prompt,
+        name=like.name if prompt == like.prompt else "",
         classifier=classifier,
         rows=tuple(rows),
         canonical_rows=tuple(canonical),

@@ -107,7 +107,8 @@ def pair(
     fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
     again = fresh.keys() == asked.keys()
     rows = fresh if again else rows
-    old, new = _both(task, base, _in_order(rows, asked), result)
+    name = f"{prompts.name_of(place.folder)} at {commit.name}"
+    old, new = _both(task, base, _in_order(rows, asked), result, name)
     return Pair(
         title=title,
         place=place,
@@ -132,7 +133,7 @@ def pair(
 
 
 def _both(
-    task: Task, base: _Base, rows: Sequence[Prediction], result: Evaluation
+    task: Task, base: _Base, rows: Sequence[Prediction], result: Evaluation, name: str
 ) -> tuple[Evaluation | None, Evaluation | None]:
     """Return the evaluations of both prompts on what the base answered; None where that is nothing."""
     asked = {row.example.id for row in rows}
@@ -143,7 +144,10 @@ def _both(
     old = evaluation_of(task, result.split, base.prompt, rows, base.classifier)
     new = evaluation_of(task, result.split, result.prompt, both, result.classifier)
     marked = tuple(row for some in canonical.values() for row in some)
-    return replace(old, canonical_rows=marked), replace(new, canonical_rows=result.canonical_rows)
+    return (
+        replace(old, canonical_rows=marked, name=name),
+        replace(new, canonical_rows=result.canonical_rows, name=result.name),
+    )
 
 
 def _ambiguous(task: Task, base: _Base, result: Evaluation) -> Iterator[str]:

@@ -83,6 +83,11 @@ def prompt_of(prompt: Prompt | str | Path) -> Prompt:
     return prompt if isinstance(prompt, Prompt) else load_prompt(prompt)
 
 
+def name_of(prompt: Prompt | str | Path) -> str:
+    """Return what people call a prompt: the name of its folder; "" of one without a folder."""
+    return "" if isinstance(prompt, Prompt) else Path(prompt).absolute().name
+
+
 def load_prompt(folder: str | Path) -> Prompt:
     """Read a prompt from its folder: system.md, prefix.md, suffix.md, reply_prefix.md, demonstrations.jsonl.
 

@@ -1,6 +1,7 @@
 """Forward: the classifier answers about examples with a prompt, and its answers are scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from promptlab.data.task import Task
 from promptlab.models import prompts
@@ -14,13 +15,16 @@ REJECTABLE = 0.05  # share of a split's examples that the API may refuse for goo
 class Forward:
     """Asks a classifier about the examples of a task, and counts what was asked for the first time.
 
+    A prompt is named as in `names`, else after the step that asked with it first.
+
     Attributes:
         calls: distinct pairs of prompt and example that it was asked about.
     """
 
-    def __init__(self, client: Client, classifier: Model, task: Task) -> None:
+    def __init__(self, client: Client, classifier: Model, task: Task, names: Mapping[Prompt, str]) -> None:
         self.calls = 0
         self._client, self._classifier, self._task = client, classifier, task
+        self._names = dict(names)
         self._asked: set[tuple[Prompt, str]] = set()
 
     def cost(self, asked: Sequence[Prompt], examples: Sequence[Example]) -> int:
@@ -46,13 +50,9 @@ class Forward:
             for one, repeat in each
         )
         replies = iter(await self._client.ask_all(calls, rejectable=most))
-        return [
-            evaluation_of(
-                self._task,
-                split,
-                prompt,
-                [predict(self._task, one, next(replies), prompt, repeat) for one, repeat in each],
-                self._classifier,
-            )
-            for prompt in asked
-        ]
+        found = []
+        for prompt in asked:
+            rows = [predict(self._task, one, next(replies), prompt, repeat) for one, repeat in each]
+            scored = evaluation_of(self._task, split, prompt, rows, self._classifier)
+            found.append(replace(scored, name=self._names.setdefault(prompt, step)))
+        return found

@@ -101,7 +101,7 @@ async def steps(
 
     planned = sum(most(task, calls=calls, iterations=iterations))
     async with Client(task.name, planned=planned, workers=workers, api_key=api_key, budget=budget) as client:
-        forward = Forward(client, classifier, task)
+        forward = Forward(client, classifier, task, {first: "first"})
         for number in range(1, plan.iterations + 1):
             step, before, limit = f"iteration {number}", client.usage, plan.limit(number, forward.calls)
 
@@ -213,14 +213,15 @@ async def evaluate_async(
         ModelError: a call was rejected or got no response.
         BudgetExceeded: the next call may cost more than what is left of `max_cost`.
     """
-    prompt, examples = prompts.prompt_of(prompt), task.split(split)
+    name, prompt = prompts.name_of(prompt), prompts.prompt_of(prompt)
+    examples = task.split(split)
     task.demonstrated(prompt)
     _positive(repeats=repeats, canonical=canonical)
     model = classifier_of(classifier, task)
     check(model)
     budget = budget_of(max_cost, model)
     async with Client(task.name, workers=workers, api_key=api_key, budget=budget) as client:
-        forward = Forward(client, model, task)
+        forward = Forward(client, model, task, {prompt: name})
         (result,) = await forward("evaluation", split, [prompt], examples, repeats)
         if not task.canonical:
             return result

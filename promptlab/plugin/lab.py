@@ -361,6 +361,7 @@ class Lab:
                 raise Planned(plan.of_requests(job.title, missing, self._usage))
             self._announce(job, f"{len(missing):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
+            result = replace(result, name=prompts.name_of(job.place.folder) if job.place else "")
             if others:
                 synchronous(self._ask)(others)
         return self._evaluated(job, task, result)
@@ -490,7 +491,7 @@ class Lab:
                 for some in (result.rows, result.canonical_rows)
             )
         again = evaluation_of(task, result.split, result.prompt, rows, result.classifier)
-        again = replace(again, canonical_rows=canonical)
+        again = replace(again, canonical_rows=canonical, name=result.name)
         return result if again == result else again
 
     def _add(self, job: _Job, task: Task, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from promptlab.records import Example, Prediction
+from promptlab.records import Example, Prediction, Prompt
 from promptlab.scoring.evaluation import Evaluation
 
 FEWEST = 3  # prompts; two of them often share a mistake
@@ -29,13 +29,14 @@ def doubtful(evaluations: Iterable[Evaluation], *, fewest: int = FEWEST) -> tupl
         evaluations: of one task with labels, by different prompts; of one prompt, its first answer counts.
         fewest: prompts that have to have answered; with fewer, an example is not in doubt.
     """
-    answers: dict[Example, dict[str, Prediction]] = {}
+    answers: dict[Example, dict[Prompt | str, tuple[str, Prediction]]] = {}
     for result in evaluations:
         for row in result.rows if result.labels else ():
-            answers.setdefault(row.example, {}).setdefault(result.subject, row)
+            who = result.prompt or result.answered_by
+            answers.setdefault(row.example, {}).setdefault(who, (result.subject, row))
     found = []
     for example, given in answers.items():
-        labels = {row.label for row in given.values()}
+        labels = {row.label for _, row in given.values()}
         if len(given) >= fewest and len(labels) == 1 and not labels & {None, example.label}:
-            found.append(Doubt(example, str(labels.pop()), tuple(given.items())))
+            found.append(Doubt(example, str(labels.pop()), tuple(given.values())))
     return tuple(sorted(found, key=lambda one: (-len(one.answers), one.example.id)))

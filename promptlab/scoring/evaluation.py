@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from promptlab.data.task import Task
@@ -122,6 +122,8 @@ class Evaluation:
         classifier: the model that answered; None if not known.
         canonical_rows: the predictions for the task's canonical examples, whatever the split; they are
             part of the scores only where the split holds them. Live, each is asked three times.
+        name: what people call the prompt: its folder, or the iteration that it is from; "" where it has no
+            name.
     """
 
     task: str
@@ -134,11 +136,14 @@ class Evaluation:
     classifier: Model | None = None
     canonical_rows: tuple[Prediction, ...] = ()
     answered_by: str = ""
+    name: str = field(default="", compare=False)
 
     @property
     def subject(self) -> str:
-        """What is evaluated, for people: "prompt 1f3a0c5d", or who answered without one."""
-        return f"prompt {self.prompt.id}" if self.prompt else self.answered_by
+        """What is evaluated, for people: "eight (1f3a0c5d)", or who answered without a prompt."""
+        if self.prompt is None:
+            return self.answered_by
+        return f"{self.name} ({self.prompt.id})" if self.name else f"prompt {self.prompt.id}"
 
     @property
     def asked_with(self) -> Prompt:

@@ -94,7 +94,7 @@ def raced(right: dict[str, Any], parents: Sequence[str] = (), calls: int = 10_00
 
     async def run(url):
         async with pl.models.client.Client(workers=4, api_key="x") as client:
-            forward = Forward(client, pl.Model("m", base_url=url), task(400))
+            forward = Forward(client, pl.Model("m", base_url=url), task(400), {})
             old = [Candidate(pl.Prompt(one)) for one in right if one in parents]
             new = [Candidate(pl.Prompt(one)) for one in right if one not in parents]
             found = await race(forward, "race", old, new, VALIDATION, stages(examples), calls)

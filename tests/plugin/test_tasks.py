@@ -139,7 +139,7 @@ def test_a_graded_task_is_replayed_with_its_table_page_ledger_and_figures(projec
             r"  \d+ answers changed their score: \d+ higher, 0 lower",
             r"prompt +proposed by +characters +mean score on validation .*",
             r"examples +all",
-            r"prompt \w{8} on test \(n = \d+\): mean score 0\.\d{3} \(.*\), fully right 0\.\d{3} \(.*\), unreadable 0\.\d{3} .*",
+            r"first \(\w{8}\) on test \(n = \d+\): mean score 0\.\d{3} \(.*\), fully right 0\.\d{3} \(.*\), unreadable 0\.\d{3} .*",
             r"  unreadable: no JSON 0\.\d{3}",
             r"distinct prompts judged on the test split of fields so far: 3",
         ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from promptlab.records import Prompt, Reply
 from promptlab.scoring.doubts import doubtful
 from promptlab.scoring.evaluation import evaluation_of, predict
@@ -45,3 +47,8 @@ def test_those_of_most_prompts_come_first():
     some = [answered(name, *WRONG[: 4 if name == "d" else 1]) for name in "abcd"]
     some += [answered(name, "weather", *WRONG[1:]) for name in "ef"]
     assert [("e003", "weather", 3)] == found(*some)
+
+
+def test_a_prompt_that_goes_by_two_names_counts_once():
+    b = answered("b", *WRONG)
+    assert [] == found(answered("a", *WRONG), b, replace(b, name="iteration 1"))

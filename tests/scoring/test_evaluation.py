@@ -141,3 +141,11 @@ def test_examples_that_share_a_group_are_weighted_together():
     assert {4} == {len(unit) for unit, _ in answers_of(alone, grouped).units}  # groups are those of the last
     assert 40 == answers_of(alone).n == answers_of(grouped, grouped).n
     assert grouped.intervals.accuracy.low < alone.intervals.accuracy.low
+
+
+def test_a_named_prompt_is_shown_with_its_name_and_its_hash():
+    unnamed = evaluation_of(task(), "test", Prompt("x"), rows([("food", "food")]))
+    named = replace(unnamed, name="eight")
+    assert f"prompt {Prompt('x').id}" == unnamed.subject
+    assert f"eight ({Prompt('x').id})" == named.subject
+    assert unnamed == named  # what it is called changes nothing that it is
