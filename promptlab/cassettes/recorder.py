@@ -13,7 +13,6 @@ import contextlib
 import json
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -250,10 +249,7 @@ def entry_of(request: VcrRequest, response: dict[str, Any]) -> Entry | None:
     if status != 200 and not refusable:
         return None
     coded = any(name.lower() == "content-encoding" for name in response["headers"])
-    try:
-        decoded = decode_response(response) if coded else response  # which would copy all of it
-    except (OSError, EOFError, zlib.error):
-        return None
+    decoded = decode_response(response) if coded else response  # which would copy all of it
     content = decoded["body"]["string"]
     rejected = is_refusal(status, content)
     if status != 200 and not rejected:

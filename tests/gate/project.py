@@ -237,7 +237,7 @@ class Project:
         self.git("commit", "--quiet", "-m", branch)
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text in a file."""
+        """Replace a text in a file, wherever it is there."""
         text = (self.folder / name).read_text(encoding="utf-8")
         assert old in text
         self.write(name, text.replace(old, new))

@@ -143,6 +143,30 @@ def test_another_model_through_the_test_is_judged_and_named(project, session):
     assert "classifier: name 'qwen2.5-coder-1.5b-instruct' -> 'small'" in done.shown
 
 
+def test_a_schema_of_the_answers_is_one_of_the_models_settings(project, session):
+    """The base's is known from its recording alone: to drop it is another model, and is judged as one."""
+    settings = '"qwen2.5-coder-1.5b-instruct", max_tokens=160, extra_body={"temperature": 0.7}'
+    asked = 'lab.evaluate(task, "prompt"'
+    project.edit("test_prompt.py", f"{asked})", f"{asked}, classifier=held)")
+    held = f'held = pl.Model({settings}, structured={{"type": "object"}})'
+    project.edit("test_prompt.py", "\n\ndef test_the_prompt", f"\n{held}\n\n\ndef test_the_prompt")
+    recording = files.read(project.folder / CASSETTE)
+    form = {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+    for call in recording.calls.values():
+        call["request"]["body"]["output_config"] = form
+    files.write(project.folder / CASSETTE, recording)
+    project.git("commit", "--quiet", "-am", "structured")
+    project.edit("test_prompt.py", ', structured={"type": "object"}', "")
+    for call in recording.calls.values():
+        del call["request"]["body"]["output_config"]
+        call["response"]["body"]["content"][0]["text"] = "no label"
+    files.write(project.folder / CASSETTE, recording)
+    done = session()
+    assert 1 == done.code, done.shown
+    assert f"FAILED {TITLE} - worse" in done.shown or f"FAILED {TITLE} - broken" in done.shown
+    assert "classifier: structured {'type': 'object'} -> False" in done.shown
+
+
 def test_another_model_is_seen_where_all_texts_are_new(project, session):
     """Nothing that the base's recording answers is asked any more, but it still says who answered."""
     project.edit(
