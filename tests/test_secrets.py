@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import string
 
@@ -279,6 +280,30 @@ def test_nothing_that_a_live_session_writes_holds_a_key(pytester, before):
     assert 0 == cli.main(["cassettes", "verify", str(pytester.path / "cassettes")])
     replayed = pytester.runpytest("-k", "run or folder")
     replayed.assert_outcomes(passed=1, failed=1, deselected=3)
+
+
+def test_credentials_are_known_from_the_environment_and_from_the_sdks_files(tmp_path, monkeypatch):
+    for name in [one for one in os.environ if one.startswith(("ANTHROPIC_", "CLAUDE_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/default.json").write_text('{"api_key": "in-a-profile-1", "region": "eu-west-1"}')
+    (tmp_path / "token").write_text("in-a-file-2\n")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
+    for name, value in {
+        "CLAUDE_CODE_OAUTH_TOKEN": "for-claude-3",
+        "ANTHROPIC_CUSTOM_HEADERS": "x-gateway: in-a-header-4\naccept: text/plain",
+        "ANTHROPIC_CONFIG_DIR": str(tmp_path),
+        "ANTHROPIC_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+        "ANTHROPIC_MISSING_FILE": str(tmp_path / "none"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    ours = {name: value for name, value in secrets.kept() if re.search(r"-\d$", value)}
+    assert {
+        "CLAUDE_CODE_OAUTH_TOKEN": "for-claude-3",
+        "header 'x-gateway' of ANTHROPIC_CUSTOM_HEADERS": "in-a-header-4",
+        str(tmp_path / "configs/default.json"): "in-a-profile-1",
+        str(tmp_path / "token"): "in-a-file-2",
+    } == ours
 
 
 def test_a_copy_of_examples_is_verified_too(tmp_path, capsys):

@@ -34,7 +34,8 @@ def as_recorded(recording: Path, task: Task) -> Task:
 
 
 def _examples(snapshot: Path) -> Iterator[Example]:
-    for number, line in enumerate(snapshot.read_bytes().decode(errors="replace").splitlines(), start=1):
+    lines = snapshot.read_bytes().decode(errors="replace").rstrip("\n").split("\n")  # U+2028 ends none
+    for number, line in enumerate(lines, start=1):
         try:
             yield Example(**{"label": ""} | json.loads(line))
         except (ValueError, TypeError) as error:

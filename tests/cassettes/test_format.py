@@ -184,6 +184,36 @@ def test_adding_to_a_file_of_the_older_format_rewrites_it_and_keeps_its_answers(
     assert ["one", "two"] == [reply.text for reply in replayed(path, [request("one"), request("two")])]
 
 
+def test_a_profile_is_described_by_its_first_and_its_last_day(tmp_path):
+    assert "nothing is recorded" == files.describe(tmp_path)
+    for day, who in (("2026-11-03", "b"), ("2026-10-01", "a"), ("2026-11-01", "b")):
+        header = {"promptlab": 1, "answered_by": [who], "server": ["loopback"], "recorded": day}
+        (tmp_path / f"{day}.jsonl").write_text(json.dumps(header) + "\n")
+    assert "replays a, b at loopback, recorded 2026-10-01 to 2026-11-03" == files.describe(tmp_path)
+    (tmp_path / "2026-10-01.jsonl").unlink()
+    (tmp_path / "2026-11-01.jsonl").unlink()
+    assert "replays b at loopback, recorded 2026-11-03" == files.describe(tmp_path)
+
+
+def test_an_entry_is_read_as_the_reply_that_the_client_returned(tmp_path):
+    path = tmp_path / "run.jsonl"
+    (reply,) = recorded(path, [request("one")])
+    (entry,) = files.read(path).calls.values()
+    assert reply == files.reply_of(entry)
+    assert reply.seconds == pytest.approx(files.reply_of(entry).seconds, abs=0.5)
+
+
+def test_why_a_model_refused_is_part_of_its_answer(tmp_path):
+    """Two branches that differ in that alone have other answers."""
+    path = tmp_path / "run.jsonl"
+    recorded(path, [request("one")])
+    ours, theirs = files.read(path), files.read(path)
+    assert 0 == files.merged(ours, theirs)[1]
+    (entry,) = theirs.calls.values()
+    entry["response"]["body"]["stop_details"] = {"category": "cyber"}
+    assert 1 == files.merged(ours, theirs)[1]
+
+
 # -- two branches ---------------------------------------------------------------------------------
 
 

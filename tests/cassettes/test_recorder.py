@@ -265,6 +265,7 @@ CALL = json.dumps(
         "response": {"headers": {}, "body": {"content": []}},
     }
 )
+WITHOUT_HEADERS = CALL.replace('"headers": {}, ', "", 1)
 BROKEN = {
     "cut at the end": (HEADER + '{"request": {"bo', "line 2: the file ends within a line: '{"),
     "cut in the middle": (HEADER + '{"request": {"bo\n', "line 2: Unterminated string"),
@@ -275,6 +276,8 @@ BROKEN = {
     "a call twice": (HEADER + f"{CALL}\n{CALL}\n", "line 3: holds the same call as line 2"),
     "cut at the end of a line": (HEADER + f"{CALL}\n", "line 3: the file was cut off"),
     "a call without an answer": (HEADER + '{"request": {"body": {"a": 1}}}\n', "line 2: not a call"),
+    "a call without its headers": (HEADER + f"{WITHOUT_HEADERS}\n", "line 2: no request, or no answer"),
+    "a call of no method": (HEADER + CALL.replace("POST", "") + "\n", "line 2: no request, or no answer"),
     "a newer format": (
         '{"promptlab": 3}\n',
         "line 1: format 3, this version of promptlab reads format 1 and 2",
@@ -282,7 +285,7 @@ BROKEN = {
     "something else": ('{"a": 1}\n', "line 1: expected a header"),
     "a list": ("[1]\n", "line 1: expected a header"),
     "empty": ("", "line 1: the file is empty"),
-    "no text": (HEADER.encode() + b"\xff\xfe\x00", "line 2: not text in UTF-8"),
+    "no text": (HEADER.encode() + b"\xff\xfe\x00\n\n", "line 2: not text in UTF-8"),
 }
 
 
