@@ -19,11 +19,16 @@ MODEL_FIELDS = tuple(field.name for field in fields(Model) if field.name != "pri
 
 @dataclass(frozen=True)
 class Profile:
-    """A classifier and a critic; the name is the folder of their recordings."""
+    """A classifier, and for optimizations a critic; the name is the folder of their recordings."""
 
     name: str
     classifier: Model
-    critic: Model
+    critic: Model | None = None
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models that it names, the classifier first."""
+        return (self.classifier, self.critic) if self.critic else (self.classifier,)
 
 
 CLAUDE = Profile(
@@ -46,10 +51,7 @@ def read(pyproject: Path, *, live: bool, name: str | None = None) -> Profile:
     if chosen in profiles or chosen == CLAUDE.name:
         profile = _profile(pyproject, chosen, profiles[chosen]) if chosen in profiles else CLAUDE
         prices = _prices(pyproject, settings.get("prices", {}))
-        classifier, critic = (
-            replace(one, price=prices.get(one.name)) for one in (profile.classifier, profile.critic)
-        )
-        return Profile(profile.name, classifier, critic)
+        return Profile(profile.name, *(replace(one, price=prices.get(one.name)) for one in profile.models))
     raise DataError(
         f"{pyproject}: no profile {chosen!r}, only {', '.join([*profiles, CLAUDE.name])}. "
         f"Define it under [tool.promptlab.profiles.{chosen}]"
@@ -80,7 +82,7 @@ def _profile(pyproject: Path, name: str, table: Mapping[str, Any]) -> Profile:
     where = f"{pyproject}, profile {name!r}"
     _known(where, table, ("base_url", *ROLES))
     models = {}
-    for role in ROLES:
+    for role in ROLES if "critic" in table else ROLES[:1]:
         given: dict[str, Any] = {"base_url": table.get("base_url")} | dict(table.get(role, {}))
         _known(f"{where}, {role}", given, MODEL_FIELDS)
         if "name" not in given:

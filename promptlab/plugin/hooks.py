@@ -73,8 +73,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from promptlab.models.client import reachable
 
     try:
-        profile = options.profile(config)
-        notes = reachable(profile.classifier, profile.critic)
+        notes = reachable(*options.profile(config).models)
     except PromptlabError as error:
         raise pytest.UsageError(str(error)) from None
     if notes:

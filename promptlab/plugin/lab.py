@@ -27,6 +27,7 @@ from promptlab.data.task import Task
 from promptlab.errors import (
     BudgetExceeded,
     CassetteMiss,
+    DataError,
     ExtractorError,
     NetworkBlocked,
     PromptlabError,
@@ -183,6 +184,11 @@ class Lab:
         reject_unknown(settings, loop.steps, "lab.optimize")
         profile = self._settings.profile
         settings = {"classifier": profile.classifier, "critic": profile.critic} | settings
+        if settings["critic"] is None:
+            raise DataError(
+                f"profile {profile.name!r} has no critic, and lab.optimize needs one: add "
+                f"critic = {{ name = '...' }} under [tool.promptlab.profiles.{profile.name}]"
+            )
         if (prompt := settings.get("prompt")) is not None:
             settings["prompt"] = prompts.prompt_of(prompt)
         task = self._as_recorded(task, name)

@@ -244,6 +244,6 @@ def describe(config: pytest.Config) -> str:
         return f"promptlab: {error}"
     who = files.describe(config.rootpath / "cassettes" / used.name)
     if makes_calls(config):
-        asked = {f"{model.name} at {shown_url(model)}" for model in (used.classifier, used.critic)}
+        asked = {f"{model.name} at {shown_url(model)}" for model in used.models}
         who = f"asks {' and '.join(sorted(asked))}"
     return f"promptlab: profile {used.name}, {who}"

@@ -105,6 +105,34 @@ def test_a_cap_that_is_none_is_a_usage_error(pytester):
         done.stderr.fnmatch_lines(["*--promptlab-max-cost=*: expected dollars, more than 0*"])
 
 
+def without_critic(project, server):
+    connect(project.path, server.url)
+    file = project.path / "pyproject.toml"
+    file.write_text(file.read_text().replace('critic = { name = "large" }\n', ""))
+
+
+def test_a_profile_needs_no_critic_to_evaluate(project):
+    with serving(examples.answer) as server:
+        without_critic(project, server)
+        done = project.runpytest("--live")
+    done.assert_outcomes(passed=2)
+    assert "asks small at" in done.stdout.str()
+    project.runpytest().assert_outcomes(passed=2)
+
+
+def test_an_optimization_without_a_critic_says_what_to_add_before_a_call(project):
+    (project.path / "test_topics.py").write_text(
+        "from topics import task\n\ndef test_it(lab):\n    lab.optimize(task, calls=250)\n"
+    )
+    with serving(examples.answer) as server:
+        without_critic(project, server)
+        done = project.runpytest("--live")
+    done.assert_outcomes(failed=1)
+    said = "*DataError: profile 'local' has no critic, and lab.optimize needs one: add critic = { name = '...' } *"
+    done.stdout.fnmatch_lines([said])
+    assert [] == server.bodies
+
+
 def test_a_model_that_retires_is_named_in_the_summary(project):
     with serving(examples.answer) as server:
         server.models = {"claude-haiku-5-5": {"id": "claude-haiku-5-5", "lifecycle": "deprecated"}}
