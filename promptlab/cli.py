@@ -142,13 +142,16 @@ def _init(known: argparse.Namespace, _: list[str]) -> int:
     from promptlab.scaffold.files import create
 
     for path in create(Path.cwd(), known.name, known.data, text=known.text, label=known.label):
-        sys.stdout.write(f"wrote {path.relative_to(Path.cwd())}\n")
+        copied = path.name == known.data.name
+        what = f"copied {known.data}, which lies outside the repository, to" if copied else "wrote"
+        sys.stdout.write(f"{what} {path.relative_to(Path.cwd())}\n")
     sys.stdout.write(
-        f"next: say in {known.name}/task.py and {known.name}/prompt/system.md what the labels mean, then\n"
-        f"  export ANTHROPIC_API_KEY=...                  # or another model: profiles, in the README\n"
+        f"next: say in {known.name}/task.py and {known.name}/prompt/system.md what the labels mean; name a\n"
+        f"model in pyproject.toml (see the README), or export ANTHROPIC_API_KEY=... for Claude; then\n"
         f"  pytest --live {known.name} -k validation      # ask the model, and set the threshold from it\n"
         f"  pytest --live-changed {known.name}            # ask about test\n"
         f"  pytest {known.name}                           # from then on, offline and free\n"
+        f"and commit: git add {known.name} cassettes .github\n"
     )
     return 0
 

@@ -360,7 +360,7 @@ WRITERS = {
     "plugin.resuming.Resuming.finished": "names of recordings, and hashes",
     "plugin.sharing.turn": "a private folder, for other processes of the session",
     "report.html.write": "masked",
-    "scaffold.files.create": "templates, and labels",
+    "scaffold.files.create": "templates, labels, and a copy of the user's own data",
 }
 WRITING = ("write_text", "write_bytes", "copyfile", "write", "writelines", "touch")
 

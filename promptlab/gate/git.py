@@ -136,7 +136,7 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
 
     BaseError says what is wrong with what names it.
     """
-    top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
+    top = top_of(folder)
     shallow = _git(top, "rev-parse", "--is-shallow-repository").strip() == b"true"
     asked = f"--promptlab-{option}={name}" if option else name
     known = _git(top, "for-each-ref", "--format=%(refname)", *(f"{kind}/{name}" for kind in REFS))
@@ -158,6 +158,11 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
         ) from None
     copies = tempfile.TemporaryDirectory(prefix="promptlab-base-")
     return Commit(name, there.decode().strip(), top, copies)
+
+
+def top_of(folder: Path) -> Path:
+    """Return the repository's own folder; BaseError where `folder` is in none."""
+    return Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
 
 
 def sides(path: Path) -> tuple[bytes, bytes]:

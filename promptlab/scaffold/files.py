@@ -4,6 +4,7 @@ import json
 import keyword
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from promptlab.data.readers import rows_of
 from promptlab.data.task import Task
 from promptlab.errors import DataError, shorten
+from promptlab.gate import git
 from promptlab.models.prompts import first, save_prompt
 from promptlab.records import Example
 
@@ -34,7 +36,8 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     Args:
         root: the project's folder.
         name: of the task and its folder; letters, digits and "_".
-        data: the file of the examples; it stays where it is.
+        data: the file of the examples; it stays where it is. One that lies outside the repository is copied
+            into the folder, since the gate reads what git has.
         text: its column of texts; "" takes `text`, or the column with the longest values.
         label: its column of labels.
 
@@ -57,11 +60,13 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
         folder / f"test_{name}.py": "test.py.txt",
         folder / "README.md": "card.md",
     }
-    if taken := [path for path in (*targets, folder / "prompt") if path.exists()]:
+    copy = folder / data.name if outside(root, data) else None
+    if taken := [path for path in (*targets, folder / "prompt", copy) if path and path.exists()]:
         raise DataError(
             f"{taken[0]} is there already; nothing was written. Choose another name, or move it away"
         )
-    values, labels = _values(name, folder, data, text, label)
+    values, labels = _values(name, data, text, label)
+    values["DATA"] = _quoted(Path(os.path.relpath(copy or data, folder)).as_posix())
     brief = f"Decide which label a text has: {', '.join(labels)}."
     examples = tuple(Example(str(n), f"text {n}", one) for n, one in enumerate(labels))
     prompt = first(Task(name=name, examples=examples, labels=labels, brief=brief))
@@ -74,11 +79,21 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     yield folder / "__init__.py"
     save_prompt(prompt, folder / "prompt")
     yield folder / "prompt"
+    if copy:
+        shutil.copyfile(data, copy)
+        yield copy
 
 
-def _values(
-    name: str, folder: Path, data: Path, text: str, label: str
-) -> tuple[dict[str, str], tuple[str, ...]]:
+def outside(root: Path, data: Path) -> bool:
+    """Say whether a file lies outside the repository of a folder; without git, outside the folder."""
+    try:
+        top = git.top_of(root)
+    except git.BaseError:
+        top = root.resolve()
+    return not data.resolve().is_relative_to(top)
+
+
+def _values(name: str, data: Path, text: str, label: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return what can be told from the data, for the templates, and the labels, the most frequent first."""
     rows = [row for _, row in rows_of(data)]
     if not rows:
@@ -88,7 +103,6 @@ def _values(
     columns = {"text": text, "label": label}
     return {
         "NAME": name,
-        "DATA": _quoted(Path(os.path.relpath(data, folder)).as_posix()),
         "READ": READERS[data.suffix],
         "COLUMNS": "".join(f", {key}={_quoted(value)}" for key, value in columns.items() if key != value),
         "LABELS": f"({', '.join(map(_quoted, counts))})",

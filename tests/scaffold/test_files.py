@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import pandas
 import pytest
@@ -42,12 +44,50 @@ def test_the_tests_pass_after_one_live_run_and_from_then_on_offline(pytester, ki
     )
     with serving(examples.answer) as server:
         connect(pytester.path, server.url)
-        pytester.runpytest("--live").assert_outcomes(passed=3)
-    pytester.runpytest().assert_outcomes(passed=3)
+        pytester.runpytest("--live").assert_outcomes(passed=2)
+    pytester.runpytest().assert_outcomes(passed=2)
     task = (pytester.path / "topics/task.py").read_text()
     assert 'text="question"' in task
     assert 'labels=("food", "weather")' in task
     assert "40 `food`, 40 `weather`" in (pytester.path / "topics/README.md").read_text()
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_data_outside_the_repository_are_copied_into_the_folder(pytester, repository, capsys, monkeypatch):
+    project = pytester.mkdir("project")
+    (project / "sub").mkdir()
+    if repository:
+        subprocess.run(["git", "init", "--quiet", project], check=True)
+    write(pytester.path / "my.csv")
+    monkeypatch.chdir(project / "sub" if repository else project)
+    assert 0 == main(
+        ["init", "topics", "--data", "../../my.csv" if repository else "../my.csv", "--label", "topic"]
+    )
+    said = capsys.readouterr().out
+    assert "/my.csv, which lies outside the repository, to topics/my.csv\n" in said
+    assert (pytester.path / "my.csv").read_bytes() == Path("topics/my.csv").read_bytes()
+    assert 'read_csv(HERE / "my.csv"' in Path("topics/task.py").read_text()
+
+
+def test_data_elsewhere_in_the_repository_stay_where_they_are(pytester, capsys, monkeypatch):
+    subprocess.run(["git", "init", "--quiet", pytester.path], check=True)
+    write(pytester.path / "my.csv")
+    monkeypatch.chdir(pytester.mkdir("sub"))
+    assert 0 == main(["init", "topics", "--data", "../my.csv", "--label", "topic"])
+    assert "copied" not in capsys.readouterr().out
+    assert 'read_csv(HERE / "../../my.csv"' in Path("topics/task.py").read_text()
+    assert not Path("topics/my.csv").exists()
+
+
+def test_a_file_in_the_place_of_the_copy_is_kept(pytester, capsys, monkeypatch):
+    write(pytester.path / "my.csv")
+    monkeypatch.chdir(pytester.mkdir("project"))
+    Path("topics").mkdir()
+    Path("topics/my.csv").write_text("mine")
+    assert 1 == main(["init", "topics", "--data", "../my.csv", "--label", "topic"])
+    assert "my.csv is there already; nothing was written" in capsys.readouterr().err
+    assert ["my.csv"] == [path.name for path in Path("topics").iterdir()]
+    assert "mine" == Path("topics/my.csv").read_text()
 
 
 REFUSED = {
