@@ -61,7 +61,7 @@ def test_a_replayed_session_uses_no_socket(tmp_path):
 @pytest.mark.thorough
 def test_every_figure_in_the_readmes_is_printed_by_the_benchmarks():
     printed = benchmarks().stdout.splitlines()
-    for name in ("README.md", "benchmarks/optimizers/README.md"):
+    for name in ("README.md", "docs/results.md", "benchmarks/optimizers/README.md"):
         readme = (ROOT / name).read_text(encoding="utf-8")
         quoted = "".join(re.findall(r"```text\n(.*?)```", readme, re.DOTALL)).splitlines()
         assert quoted

@@ -106,7 +106,7 @@ class Decision:
 
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
-    """Judge all pairs, those with a release by themselves; what fails the session is in the README."""
+    """Judge all pairs, those with a release by themselves; what fails the session is in docs/gate.md."""
     whole = {n: (p.base, p.new) for n, p in enumerate(pairs) if p.base and p.new and not _incomplete(p)}
     comparisons: dict[int, Comparison] = {}
     for anchor in (False, True):

@@ -59,6 +59,7 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
         folder / "task.py": "task.py.txt",
         folder / f"test_{name}.py": "test.py.txt",
         folder / "README.md": "card.md",
+        folder / ".gitignore": "gitignore.txt",
     }
     copy = folder / data.name if outside(root, data) else None
     if taken := [path for path in (*targets, folder / "prompt", copy) if path and path.exists()]:
