@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -141,8 +142,11 @@ def _gate(known: argparse.Namespace, others: list[str]) -> int:
 def _init(known: argparse.Namespace, _: list[str]) -> int:
     from promptlab.scaffold.files import create
 
+    tracked = [known.name, str(known.data), "cassettes", ".github"]
     for path in create(Path.cwd(), known.name, known.data, text=known.text, label=known.label):
         copied = path.name == known.data.name
+        if copied:
+            tracked.remove(str(known.data))
         what = f"copied {known.data}, which lies outside the repository, to" if copied else "wrote"
         sys.stdout.write(f"{what} {path.relative_to(Path.cwd())}\n")
     sys.stdout.write(
@@ -151,7 +155,7 @@ def _init(known: argparse.Namespace, _: list[str]) -> int:
         f"  pytest --live {known.name} -k validation      # ask the model, and set the threshold from it\n"
         f"  pytest --live-changed {known.name}            # ask about test\n"
         f"  pytest {known.name}                           # from then on, offline and free\n"
-        f"and commit: git add {known.name} cassettes .github\n"
+        f"and commit: git add {shlex.join(tracked)}\n"
     )
     return 0
 

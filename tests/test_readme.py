@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import promptlab as pl
 from promptlab.cli import main
 
 from . import examples
@@ -56,8 +57,8 @@ def follow(pytester, monkeypatch, main_in_this_process):
             return int(pytester.runpytest_inprocess(*arguments).ret)
         if program == "promptlab":
             return main(arguments)
-        assert program == "git"
-        return subprocess.run(["git", *arguments], check=False).returncode
+        assert program in ("git", "rm", "cp")
+        return subprocess.run([program, *arguments], check=False).returncode
 
     return lambda *lines: [run(*line) for line in lines]
 
@@ -75,12 +76,13 @@ def test_the_recipe_leads_from_a_file_of_examples_to_the_gate(follow, pytester, 
     with serving(examples.answer) as server:
         connect(pytester.path, server.url)
         assert [0, 0, 0, 0] == follow(*commands("Guard a prompt")[1:])
-        assert [0, 0] == follow(["git", "commit", "-qm", "first"], ["git", "switch", "-qc", "my-branch"])
+        branch, *others = commands("The gate")
+        assert [0, 0] == follow(["git", "commit", "-qm", "first"], branch)
         asked = len(server.bodies)
         system = pytester.path / "topics/prompt/system.md"
         system.write_text("Better: " + system.read_text())
         capsys.readouterr()
-        assert [0, 0, 0, 0, 0] == follow(*commands("The gate"))
+        assert [0, 0, 0, 0, 0] == follow(*others)
         assert 2 * asked == len(server.bodies)
     assert "better: OK to merge" in capsys.readouterr().out
 
@@ -90,10 +92,12 @@ def test_the_search_runs_as_it_stands(follow, pytester):
     pytester.path.joinpath("topics/test_optimize.py").write_text(OPTIMIZE)
     with serving(examples.answer) as server:
         connect(pytester.path, server.url, CRITIC)
-        (live,) = commands("Find a better one")
+        live, *adopt = commands("Find a better one")
         assert [0] == follow(live)
     assert [0] == follow(["pytest", "topics/test_optimize.py"])
-    assert (pytester.path / "topics/optimized/system.md").exists()
+    first = pl.load_prompt("topics/prompt")
+    assert [0, 0] == follow(*adopt)
+    assert pl.load_prompt("topics/optimized") == pl.load_prompt("topics/prompt") != first
 
 
 def test_its_examples_are_short():
