@@ -51,12 +51,18 @@ class Origin:
     """For whom calls are recorded; empty where that is not known."""
 
     by: str = ""  # who made the recording
-    test: str = ""  # the id of the test that asked
+    test: str = ""  # the id of the test that asked, or the script
     prompt: str = ""  # the prompt's folder
     data: tuple[str, ...] = ()  # the files that the examples were read from
 
 
 UNKNOWN = Origin()
+
+
+def relative(path: Path, root: Path) -> str:
+    """Name a file of a project by its path there, any other by its name alone."""
+    found = path.resolve()
+    return found.relative_to(root.resolve()).as_posix() if found.is_relative_to(root.resolve()) else path.name
 
 
 @dataclass

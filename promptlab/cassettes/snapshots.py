@@ -28,9 +28,16 @@ def save(recording: Path, task: Task) -> None:
 
 
 def as_recorded(recording: Path, task: Task) -> Task:
-    """Return the task with the examples beside a recording; the same task where there are none."""
+    """Return the task with the examples beside a recording; the same task where there are none, or the same."""
     snapshot = recording.with_suffix(EXAMPLES)
-    return replace(task, examples=tuple(_examples(snapshot))) if snapshot.exists() else task
+    if not snapshot.exists():
+        return task
+    recorded = replace(task, examples=tuple(_examples(snapshot)))
+    return task if _identity(recorded) == _identity(task) else recorded
+
+
+def _identity(task: Task) -> tuple[str, list[list[str]]]:
+    return task.data_hash, [[example.id for example in split] for split in task.splits.values()]
 
 
 def _examples(snapshot: Path) -> Iterator[Example]:

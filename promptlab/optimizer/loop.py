@@ -9,14 +9,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
+from promptlab.cassettes import snapshots
 from promptlab.data import overlap
 from promptlab.data.sampling import distinct, draw, taking_turns
 from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
+from promptlab.errors import reject_unknown
 from promptlab.models import prompts
-from promptlab.models.client import WORKERS, Client, check
+from promptlab.models.client import ANY_KEY, WORKERS, Client, check
 from promptlab.models.prompts import classifier_of, model_of
 from promptlab.models.spending import Budget, budget_of
 from promptlab.optimizer.candidates import admitted, canonical_right, unbroken
@@ -25,6 +27,7 @@ from promptlab.optimizer.forward import Forward
 from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.optimizer.proposers import PROPOSERS, Proposer, Round
 from promptlab.optimizer.race import KEPT, Plan, finals, hand_on, race
+from promptlab.optimizer.recording import Live, recording
 from promptlab.records import Example, Model, Prompt
 from promptlab.scoring.evaluation import Evaluation
 
@@ -86,6 +89,7 @@ async def steps(
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
         BudgetExceeded: the next call may cost more than what is left of `max_cost`.
+        CassetteMiss: a call was not recorded, and calls are replayed.
     """
     _, _, test = (task.split(name) for name in SPLITS)
     classifier, critic = classifier_of(classifier, task), model_of(critic, max_tokens=CRITIC_TOKENS)
@@ -169,18 +173,75 @@ def most(task: Task, *, calls: int = CALLS, iterations: int = ITERATIONS) -> tup
     return calls, CRITIC_CALLS * iterations, 2 * len(task.splits["test"])
 
 
-def _to_the_end(steps: Callable[P, AsyncIterator[Iteration | Run]]) -> Callable[P, Coroutine[Any, Any, Run]]:
-    @functools.wraps(steps, assigned=("__doc__",))
-    async def optimize_async(*args: P.args, **kwargs: P.kwargs) -> Run:
-        task = inspect.signature(steps).bind(*args, **kwargs).arguments["task"]
-        if task.near_duplicates:
-            warnings.warn(overlap.notice(task.near_duplicates), stacklevel=2)
-        async for step in steps(*args, **kwargs):
-            last = step
-        assert isinstance(last, Run)
-        return last
+class Settings(TypedDict, total=False):
+    """The settings of `steps` that have a default."""
 
-    return optimize_async
+    prompt: Prompt | str | Path | None
+    calls: int
+    iterations: int
+    proposers: Sequence[Proposer]
+    per_label: int
+    mistakes: int
+    correct: int
+    max_characters: int
+    seed: int
+    workers: int
+    api_key: str | None
+    max_cost: float | Budget | None
+
+
+RECORDED = """
+        record: a folder to keep the calls in, as `record/task/name.jsonl`; None makes each and keeps none.
+        name: names the recording, by default "optimize".
+        live: with `record`, what is asked: "changed", the calls that are not recorded; "all" (or True); or
+            "replay", none. None is "replay" where the environment variable CI is set, else "changed"."""
+
+
+def _with_settings(function: Callable[P, T]) -> Callable[P, T]:
+    """Show the settings of `steps` in the signature and the documentation of a function that takes them."""
+    own, of_steps = (inspect.signature(one).parameters for one in (function, steps))
+    more = [own[name] for name in ("record", "name", "live")]
+    function.__signature__ = inspect.Signature([*of_steps.values(), *more])  # type: ignore[attr-defined]
+    start, raises, rest = str(steps.__doc__).partition("\n\n    Raises:")
+    function.__doc__ = start + RECORDED + raises + rest
+    return function
+
+
+@_with_settings
+async def optimize_async(
+    task: Task,
+    *,
+    classifier: Model | str,
+    critic: Model | str,
+    record: str | Path | None = None,
+    name: str = "",
+    live: Live | None = None,
+    **settings: Unpack[Settings],
+) -> Run:
+    """Improve a prompt to the end."""
+    reject_unknown(settings, optimize_async, "optimize")
+    models = (classifier_of(classifier, task), model_of(critic))
+    with recording(
+        "optimize", task, models, record=record, name=name, live=live, default="optimize"
+    ) as cassette:
+        if replayed := cassette is not None and cassette.mode == "replay":
+            task, settings["api_key"] = _as_recorded(cassette.file, task), ANY_KEY
+        elif task.near_duplicates:
+            warnings.warn(overlap.notice(task.near_duplicates), stacklevel=2)
+        async for step in steps(task, classifier=classifier, critic=critic, **settings):
+            last = step
+    if cassette is not None and not replayed:
+        snapshots.save(cassette.file, task)
+    assert isinstance(last, Run)
+    return last
+
+
+def _as_recorded(recording: Path, task: Task) -> Task:
+    """Return the task with the examples that its optimization was recorded on."""
+    recorded = snapshots.as_recorded(recording, task)
+    if recorded.data_hash != task.data_hash:
+        warnings.warn(f"{recording}: recorded on older data; live='changed' records it again", stacklevel=2)
+    return recorded
 
 
 async def evaluate_async(
@@ -194,6 +255,9 @@ async def evaluate_async(
     workers: int = WORKERS,
     api_key: str | None = None,
     max_cost: float | Budget | None = None,
+    record: str | Path | None = None,
+    name: str = "",
+    live: Live | None = None,
 ) -> Evaluation:
     """Run the classifier on every example of a split and on the canonical ones, and score its replies.
 
@@ -207,26 +271,35 @@ async def evaluate_async(
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
         max_cost: dollars that may be spent, or a Budget that several runs share; None is no limit.
+        record: a folder to keep the calls in, as `record/task/name.jsonl`; None makes each and keeps none.
+        name: names the recording, by default "evaluate-" and the split.
+        live: with `record`, what is asked: "changed", the calls that are not recorded; "all" (or True); or
+            "replay", none. None is "replay" where the environment variable CI is set, else "changed".
 
     Raises:
         DataError: the task cannot be used as it is; no call was made.
         ModelError: a call was rejected or got no response.
         BudgetExceeded: the next call may cost more than what is left of `max_cost`.
+        CassetteMiss: a call was not recorded, and calls are replayed.
     """
-    name, prompt = prompts.name_of(prompt), prompts.prompt_of(prompt)
+    known_as, prompt = prompts.name_of(prompt), prompts.prompt_of(prompt)
     examples = task.split(split)
     task.demonstrated(prompt)
     _positive(repeats=repeats, canonical=canonical)
     model = classifier_of(classifier, task)
-    check(model)
     budget = budget_of(max_cost, model)
-    async with Client(task.name, workers=workers, api_key=api_key, budget=budget) as client:
-        forward = Forward(client, model, task, {prompt: name})
-        (result,) = await forward("evaluation", split, [prompt], examples, repeats)
-        if not task.canonical:
-            return result
-        (marked,) = await forward("evaluation", "canonical", [prompt], task.canonical, canonical)
-        return replace(result, canonical_rows=marked.rows)
+    with recording(
+        "evaluate", task, [model], record=record, name=name, live=live, default=f"evaluate-{split}"
+    ) as cassette:
+        check(model)
+        key = ANY_KEY if cassette is not None and cassette.mode == "replay" else api_key
+        async with Client(task.name, workers=workers, api_key=key, budget=budget) as client:
+            forward = Forward(client, model, task, {prompt: known_as})
+            (result,) = await forward("evaluation", split, [prompt], examples, repeats)
+            if not task.canonical:
+                return result
+            (marked,) = await forward("evaluation", "canonical", [prompt], task.canonical, canonical)
+            return replace(result, canonical_rows=marked.rows)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -259,6 +332,5 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
     return call
 
 
-optimize_async = _to_the_end(steps)
 optimize = synchronous(optimize_async)
 evaluate = synchronous(evaluate_async)

@@ -609,9 +609,7 @@ class Lab:
         )
 
     def _relative(self, path: Path) -> str:
-        root = self._settings.root.resolve()
-        found = path.resolve()
-        return found.relative_to(root).as_posix() if found.is_relative_to(root) else path.name
+        return files.relative(path, self._settings.root)
 
     def _note_moved(self, task: Task) -> None:
         """Name the examples that have moved from train to test since an optimization was recorded, once."""

@@ -226,9 +226,12 @@ def test_the_asynchronous_api_gives_the_same():
 
 
 def test_optimize_shows_the_settings_of_the_loop():
-    assert list(inspect.signature(pl.steps).parameters) == list(inspect.signature(pl.optimize).parameters)
+    settings = [*inspect.signature(pl.steps).parameters, "record", "name", "live"]
+    assert settings == list(inspect.signature(pl.optimize).parameters)
+    assert settings == list(inspect.signature(pl.optimize_async).parameters)
     assert ["optimize", "evaluate"] == [pl.optimize.__name__, pl.evaluate.__name__]
-    assert "per_label: examples of each label in a minibatch" in pl.optimize.__doc__
+    for documented in ("per_label: examples of each label in a minibatch", "record: a folder", "Raises:"):
+        assert documented in pl.optimize.__doc__
 
 
 def test_a_setting_that_does_not_exist_is_an_error():
