@@ -311,7 +311,10 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(work)
+            try:
+                return asyncio.run(work)
+            except KeyboardInterrupt as interrupt:
+                raise _noted(interrupt, interrupt.__context__) from None
         # A loop is running in this thread, which therefore cannot wait for another one.
         begun: list[Callable[[], object]] = []
 
@@ -321,15 +324,23 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
             return await work
 
         with ThreadPoolExecutor(1) as thread:
+            future = thread.submit(contextvars.copy_context().run, asyncio.run, whole())
             try:
-                return thread.submit(contextvars.copy_context().run, asyncio.run, whole()).result()
-            except KeyboardInterrupt:  # the stop button of a notebook
+                return future.result()
+            except KeyboardInterrupt as interrupt:  # the stop button of a notebook
                 for stop in begun:
                     stop()
-                raise
+                raise _noted(interrupt, future.exception()) from None
 
     call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
     return call
+
+
+def _noted(interrupt: KeyboardInterrupt, ended: BaseException | None) -> KeyboardInterrupt:
+    """Carry over what was noted while the work ended: which replies are kept."""
+    for note in getattr(ended, "__notes__", ()):
+        interrupt.add_note(note)
+    return interrupt
 
 
 optimize = synchronous(optimize_async)

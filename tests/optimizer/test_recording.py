@@ -242,7 +242,9 @@ def test_a_script_that_is_killed_goes_on_where_it_was(server, tmp_path):
 def test_an_interrupted_script_says_what_is_kept_and_the_same_command_goes_on_and_replays(tmp_path):
     said = stopped(tmp_path, signal.SIGINT)
     kept = (tmp_path / JOURNAL).read_bytes().count(b"\n")
-    assert f"{kept} replies are kept in {JOURNAL}; pl.optimize(..., record='kept', live='changed')" in said
+    way = f"{kept} replies are kept in {JOURNAL}; pl.optimize(..., record='kept', live='changed')"
+    assert ["KeyboardInterrupt", f"{way} goes on from them"] == said.splitlines()[-2:]
+    assert 1 == said.count("Traceback")
     with serving(examples.answer) as server:
         first, said = run_script(tmp_path, server.url).communicate()
     assert "" == said
