@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from promptlab import __version__
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="promptlab", description="pytest for prompts")
+    parser.add_argument("--version", action="version", version=f"promptlab {__version__}")
     first = parser.add_subparsers(required=True)
     _add_init(first.add_parser("init", help="write the files of a new task around a file of examples"))
     _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))

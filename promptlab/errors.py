@@ -4,9 +4,7 @@ Every message says what is wrong, shows the value, says what was expected and wh
 It never holds a key or a whole request.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from promptlab.secrets import masked
 
@@ -73,9 +71,8 @@ class CassetteMiss(PromptlabError):
         super().__init__(f"{self.reason} To record it: {record_with}")
 
 
-def reject_unknown(settings: Mapping[str, object], function: Callable[..., Any], name: str) -> None:
-    """Reject unknown keyword arguments: TypeError for a setting that is no parameter of the function."""
-    known = inspect.signature(function).parameters
+def reject_unknown(settings: Mapping[str, object], known: Collection[str], name: str) -> None:
+    """Reject unknown keyword arguments of a function: TypeError for a setting that is not `known`."""
     for setting in settings:
         if setting not in known:
             raise TypeError(f"{name} has no setting {setting!r}, only {', '.join(known)}")

@@ -30,7 +30,7 @@ ROOMS = (
     {"report"},
     {"plugin"},
     {"scaffold"},
-    {"cli"},
+    {"cli", "__main__"},
 )
 LONGEST_CHAIN = 14  # modules that import one another in a row
 

@@ -219,7 +219,7 @@ async def optimize_async(
     **settings: Unpack[Settings],
 ) -> Run:
     """Improve a prompt to the end."""
-    reject_unknown(settings, optimize_async, "optimize")
+    reject_unknown(settings, inspect.signature(optimize_async).parameters, "optimize")
     models = (classifier_of(classifier, task), model_of(critic))
     with recording(
         "optimize", task, models, record=record, name=name, live=live, default="optimize"
@@ -242,6 +242,15 @@ def _as_recorded(recording: Path, task: Task) -> Task:
     if recorded.data_hash != task.data_hash:
         warnings.warn(f"{recording}: recorded on older data; live='changed' records it again", stacklevel=2)
     return recorded
+
+
+class Asking(TypedDict, total=False):
+    """The settings of `evaluate_async` that say how is asked, and have a default."""
+
+    canonical: int
+    workers: int
+    api_key: str | None
+    max_cost: float | Budget | None
 
 
 async def evaluate_async(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import pytest
 
@@ -169,21 +169,32 @@ class Lab:
     def __repr__(self) -> str:
         return f"<Lab profile {self._settings.profile.name}, {self._settings.mode}>"
 
-    def optimize(self, task: Task, *, name: str = "optimize", **settings: Any) -> Run:
+    def optimize(
+        self,
+        task: Task,
+        *,
+        name: str = "optimize",
+        classifier: Model | str | None = None,
+        critic: Model | str | None = None,
+        **given: Unpack[loop.Settings],
+    ) -> Run:
         """Improve the task's prompt, like `promptlab.optimize`, with the profile's models.
 
         Args:
             task: the classification task, with its examples.
             name: names the recording, for a second run of the same task.
-            settings: those of `promptlab.steps`, above all `iterations`.
+            classifier: another classifier than the profile's.
+            critic: another critic than the profile's.
+            given: the settings of `promptlab.steps`, above all `iterations`.
 
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that records it.
         """
         __tracebackhide__ = True
-        reject_unknown(settings, loop.steps, "lab.optimize")
+        reject_unknown(given, loop.Settings.__annotations__, "lab.optimize")
         profile = self._settings.profile
-        settings = {"classifier": profile.classifier, "critic": profile.critic} | settings
+        settings: dict[str, Any] = {"classifier": classifier or profile.classifier}
+        settings |= {"critic": critic or profile.critic} | given
         if settings["critic"] is None:
             raise DataError(
                 f"profile {profile.name!r} has no critic, and lab.optimize needs one: add "
@@ -214,7 +225,8 @@ class Lab:
         split: str = "test",
         name: str = "",
         repeats: int = 1,
-        **settings: Any,
+        classifier: Model | str | None = None,
+        **settings: Unpack[loop.Asking],
     ) -> Evaluation:
         """Score a prompt, or the prompt in a folder, on a split, with the profile's classifier.
 
@@ -228,29 +240,29 @@ class Lab:
             name: names the recording; by default "evaluate-" and the split.
             repeats: how often each example is asked, 1 or more; every figure is that of all answers, and
                 the intervals know how much of it is chance.
-            settings: `workers`, or another `classifier`, a Model or its name.
+            classifier: another classifier than the profile's.
+            settings: those of `promptlab.evaluate` that say how is asked, such as `workers`.
 
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that records it.
         """
         __tracebackhide__ = True
-        reject_unknown(settings, loop.evaluate_async, "lab.evaluate")
+        reject_unknown(settings, loop.Asking.__annotations__, "lab.evaluate")
         name = name or f"evaluate-{split}"
         try:
             scored = prompts.prompt_of(prompt)
         except PromptlabError as error:
             self._failed(f"{task.name}: {name}", error)
             raise error.with_traceback(None) from None
-        own = settings.pop("classifier", None)
-        model = classifier_of(own or self._settings.profile.classifier, task)
+        model = classifier_of(classifier or self._settings.profile.classifier, task)
         self._note_moved(task)
         job = self._job(task, name, (model,), (split, scored, repeats))
         if not isinstance(prompt, Prompt):
-            job.place = job.place or self._place(job, Path(prompt), model if own else None)
+            job.place = job.place or self._place(job, Path(prompt), model if classifier else None)
         if not job.settled(task):
             with self._attempt(job, task) as slot:
                 reused = self._reused(job, task, slot)
-                slot.value = reused or self._evaluate(job, task, scored, split, repeats, settings)
+                slot.value = reused or self._evaluate(job, task, scored, split, repeats, {**settings})
         result = self._result(job, task)
         assert isinstance(result, Evaluation)
         return result
@@ -281,7 +293,8 @@ class Lab:
         to: Model | str,
         split: str = "test",
         margin: float = MARGIN,
-        **settings: Any,
+        repeats: int = 1,
+        **settings: Unpack[loop.Asking],
     ) -> Migration:
         """Compare the profile's classifier with another model on the same prompt and examples.
 
@@ -294,7 +307,8 @@ class Lab:
             to: the other model; of a name, the settings are those of the profile's classifier.
             split: "train", "validation" or "test".
             margin: by how much the primary metric may fall for `no_worse`.
-            settings: `repeats` and `workers`, as for `evaluate`.
+            repeats: as for `evaluate`.
+            settings: as for `evaluate`.
 
         Raises:
             CassetteMiss: a call was never recorded; the message gives the command that records it.
@@ -302,9 +316,10 @@ class Lab:
         __tracebackhide__ = True
         model = replace(self._settings.profile.classifier, name=to) if isinstance(to, str) else to
         name = f"evaluate-{split}-{re.sub(r'[^0-9A-Za-z.-]+', '-', model.name)}"
-        old = self.evaluate(task, prompt, split=split, **settings)
+        old = self.evaluate(task, prompt, split=split, repeats=repeats, **settings)
+        again = prompts.prompt_of(prompt)
         new = self.evaluate(
-            task, prompts.prompt_of(prompt), split=split, name=name, classifier=model, **settings
+            task, again, split=split, name=name, repeats=repeats, classifier=model, **settings
         )
         found = migration(old, new, margin)
         if found not in self._results.migrations:

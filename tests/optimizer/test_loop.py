@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import threading
+import typing
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import promptlab as pl
 from promptlab.data.sampling import rank
 from promptlab.models.prompts import first
+from promptlab.optimizer import loop
 from promptlab.optimizer.history import Iteration
 from promptlab.optimizer.loop import synchronous
 from promptlab.records import Reply
@@ -232,6 +234,25 @@ def test_optimize_shows_the_settings_of_the_loop():
     assert ["optimize", "evaluate"] == [pl.optimize.__name__, pl.evaluate.__name__]
     for documented in ("per_label: examples of each label in a minibatch", "record: a folder", "Raises:"):
         assert documented in pl.optimize.__doc__
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "others"),
+    [
+        (pl.steps, loop.Settings, {"task", "classifier", "critic"}),
+        (
+            pl.evaluate_async,
+            loop.Asking,
+            {"task", "prompt", "classifier", "split", "repeats", "record", "name", "live"},
+        ),
+    ],
+)
+def test_typed_settings_are_those_of_the_functions(function, settings, others):
+    types = typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters
+    assert set(parameters) == others | settings.__annotations__.keys()
+    assert {name: types[name] for name in settings.__annotations__} == typing.get_type_hints(settings)
+    assert all(parameters[name].default is not inspect.Parameter.empty for name in settings.__annotations__)
 
 
 def test_a_setting_that_does_not_exist_is_an_error():

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
 import socket
+import typing
+from typing import Unpack
 from xml.etree import ElementTree
 
 import pytest
 
 from promptlab.cassettes import format as files
 from promptlab.cassettes.format import read_header
+from promptlab.optimizer import loop
+from promptlab.plugin.lab import Lab
 
 from .. import examples
 from ..examples import connect
@@ -213,6 +218,13 @@ def test_a_miss_is_told_without_the_frames_of_the_library(recorded):
     assert "asyncio" not in result.stdout.str()
 
 
+@pytest.mark.parametrize("method", [Lab.optimize, Lab.evaluate, Lab.migrate])
+def test_an_editor_completes_what_lab_takes(method):
+    name, last = [*inspect.signature(method).parameters.items()][-1]
+    assert last.kind is last.VAR_KEYWORD
+    assert typing.get_type_hints(method)[name] in (Unpack[loop.Settings], Unpack[loop.Asking])
+
+
 def test_a_setting_that_does_not_exist_is_named(recorded):
     recorded.makepyfile(
         test_unknown="""
@@ -223,6 +235,8 @@ def test_a_setting_that_does_not_exist_is_named(recorded):
         def test_it(lab):
             with pytest.raises(TypeError, match="lab.evaluate has no setting 'model'"):
                 lab.evaluate(task, pl.Prompt("Better"), model="x")
+            with pytest.raises(TypeError, match="lab.evaluate has no setting 'record', only canonical, workers"):
+                lab.evaluate(task, pl.Prompt("Better"), record="elsewhere")
             with pytest.raises(TypeError, match="lab.optimize has no setting 'iteration'"):
                 lab.optimize(task, iteration=2)
         """
