@@ -104,7 +104,7 @@ def test_no_module_has_the_name_of_a_public_function():
     assert not parts & set(promptlab.__all__)
 
 
-HEAVY = ("anthropic", "sklearn", "pandas", "numpy", "vcr", "jinja2", "hypothesis")
+HEAVY = ("anthropic", "matplotlib", "sklearn", "pandas", "numpy", "vcr", "jinja2", "hypothesis")
 
 
 @pytest.mark.parametrize("module", ["promptlab", "promptlab.plugin.hooks", "promptlab.plugin.options"])
@@ -138,8 +138,12 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_package_is_small():
-    """8,000 lines, 1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls."""
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 12_700
+    """8,000 lines, and what came since.
+
+    1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls, 200 for scripts
+    and notebooks.
+    """
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 12_900
 
 
 def test_committed_files_hold_no_key():

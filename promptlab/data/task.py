@@ -9,7 +9,7 @@ import json
 import numbers
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from promptlab.labels.extract import Extractor, JsonField, Tagged, fold, read_an
 from promptlab.records import METRICS, REJECTED, Example, Metric, Prompt, Reply
 
 FEW_PER_LABEL = 30  # examples; below, a split's F1 is worth a warning
+SHOWN = 10  # labels that a repr names
 
 Scorer = Callable[[Example, Any], float]  # example, what `extract` returned -> 0 to 1
 Draw = Callable[[Sequence[Example], Sequence[str], int, int], Sequence[Example]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Task:
     """What to decide, on which examples, how to read a reply, and what an answer scores.
 
@@ -56,7 +57,7 @@ class Task:
     """
 
     name: str
-    examples: tuple[Example, ...] = field(repr=False)
+    examples: tuple[Example, ...]
     labels: tuple[str, ...] = ()
     brief: str
     positive: str | None = None
@@ -86,6 +87,11 @@ class Task:
         _check_examples(self.name, self.examples, self.labels)
         if any(example.split for example in given):
             self.splits  # noqa: B018 - what the column says is checked
+
+    def __repr__(self) -> str:
+        """Name the task, and say how many examples it has of which labels."""
+        few = ", ".join(map(shorten, self.labels[:SHOWN])) + (", ..." if len(self.labels) > SHOWN else "")
+        return f"<Task {self.name}: {len(self.examples)} examples, {f'labels {few}' if few else 'graded'}>"
 
     @cached_property
     def data_hash(self) -> str:

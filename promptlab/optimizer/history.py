@@ -1,16 +1,25 @@
 """What happened in an optimization, round by round, and its result."""
 
+from __future__ import annotations
+
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from promptlab.errors import shorten
 from promptlab.models.spending import Spent
 from promptlab.records import Prompt, Usage
+from promptlab.scoring import notebook
 from promptlab.scoring.comparison import Comparison, compare
 from promptlab.scoring.doubts import Doubt, doubtful
 from promptlab.scoring.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from promptlab.scoring.plots import Display
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Critique:
     discarded: tuple[tuple[str, str], ...]  # of every other claim, its text and why it is false
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Candidate:
     """A prompt that took part in a race, and its answers as far as it got.
 
@@ -70,6 +79,10 @@ class Candidate:
             return "-"
         return f"{self.validation.primary_name} {self.validation.primary:.3f} on {self.answered}"
 
+    def __repr__(self) -> str:
+        left = f", left: {shorten(self.left)}" if self.left else ""
+        return f"<Candidate {self.prompt.id} of {self.proposer}: {self.figure} validation examples{left}>"
+
 
 class Refused(NamedTuple):
     """A proposal, or a proposer, that came to nothing before a call was paid for it."""
@@ -78,7 +91,7 @@ class Refused(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Iteration:
     """One round of the search.
 
@@ -119,8 +132,11 @@ class Iteration:
         """Whether the best prompt is a new one."""
         return self.kept[0].prompt != self.parents[0].prompt
 
+    def __repr__(self) -> str:
+        return f"<Iteration {self.number}: {len(self.candidates)} new prompts, {self.verdict}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished optimization.
 
@@ -170,3 +186,64 @@ class Run:
         for one in itertools.chain(*rounds, self.finalists):
             yield from filter(None, (one.minibatch, one.validation))
         yield from (self.test_first, self.test)
+
+    def plot(self, ax: Axes | None = None) -> Display:
+        """Plot each prompt's figure with its 95% interval, by iteration, on validation, and apart on test.
+
+        It needs the extra `plot`.
+
+        Args:
+            ax: where to plot; None makes a new figure.
+
+        Returns:
+            A display, with `ax_` and `figure_`.
+
+        Raises:
+            PromptlabError: matplotlib is not installed.
+        """
+        from promptlab.scoring.plots import Point, intervals
+
+        def points(evaluations: Iterable[Evaluation | None], chosen: Prompt) -> list[Point]:
+            seen = [one for one in evaluations if one]
+            return [Point(one.primary, one.primary_interval, one.prompt == chosen) for one in seen]
+
+        first = self.history[0].parents[0]
+        stages = {"first": points([first.validation], self.first)}
+        for step in self.history:
+            new = (one.validation for one in step.candidates)
+            stages[f"iteration {step.number}"] = points(new, step.best.prompt)
+        stages["finalists"] = points((one.validation for one in self.finalists), self.best)
+        stages["test"] = points((self.test_first, self.test), self.best)
+        return intervals(f"{self.task}, 95% intervals", self.test.primary_name, stages, ax)
+
+    @property
+    def _found(self) -> str:
+        """Say in a sentence what was found."""
+        if self.best == self.first:
+            return "no better prompt was found: the first is still the best"
+        return self.comparison.headline
+
+    def _repr_html_(self) -> str:
+        name, chosen = self.test.primary_name, self.finalists[0]
+        rows = [("", "prompt", "proposed by", f"{name} on validation", f"{name} on test (95% interval)")]
+        first = self.history[0].parents[0]
+        for stage, one, test in (
+            ("first", first, self.test_first),
+            *((f"iteration {step.number}", step.best, None) for step in self.history),
+            ("best", chosen, self.test),
+        ):
+            figure = f"{one.validation.primary:.3f} (n = {one.answered})" if one.validation else "-"
+            tested = test.primary_interval.around(test.primary) if test else ""
+            rows.append((stage, one.prompt.id, one.proposer, figure, tested))
+        return notebook.block(f"{self.task}: {self._found}.", *rows)
+
+    def __repr__(self) -> str:
+        """Say in a few lines what was found, for an interpreter or a failed assertion."""
+        tried = sum(len(step.candidates) for step in self.history)
+        first, best = self.test_first, self.test
+        return (
+            f"<Run {self.task}: {self._found}\n"
+            f"  {best.primary_name} on test {first.primary:.3f} -> {best.primary:.3f} (n = {best.examples})\n"
+            f"  {first.subject} -> {best.subject}, proposed by {self.finalists[0].proposer}\n"
+            f"  iterations: {len(self.history)}, new prompts: {tried}, calls: {self.usage.calls:,}>"
+        )

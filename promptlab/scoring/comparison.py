@@ -13,6 +13,7 @@ from typing import NamedTuple
 from promptlab.data.task import Task
 from promptlab.errors import DataError
 from promptlab.records import Example, Prediction
+from promptlab.scoring import notebook
 from promptlab.scoring import power as simulated
 from promptlab.scoring.evaluation import (
     MARGIN,
@@ -157,6 +158,17 @@ class Comparison:
     def __str__(self) -> str:
         """Say what to do, then why."""
         return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        rows = [("", f"{self.new.primary_name} ", "wrong", "without a label")]
+        for name, one in (("base", self.base), ("new", self.new)):
+            wrong, missing = len(one.mistakes), sum(row.missing is not None for row in one.rows)
+            figure = one.primary_interval.around(one.primary)
+            rows.append((f"{name}: {one.subject}", figure, f"{wrong} of {one.scores.n}", str(missing)))
+        if found := self.difference:
+            change = f"{found.point:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+            rows.append(("difference", change, f"{len(self.fixed)} fixed, {len(self.broken)} broken", ""))
+        return notebook.block(f"{self.headline}.", *rows)
 
     def __repr__(self) -> str:
         """Summarize the comparison on one line, for a failed assertion."""

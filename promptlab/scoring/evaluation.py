@@ -16,10 +16,14 @@ from promptlab.data.task import Task
 from promptlab.errors import DataError, ExtractorError, PromptlabError
 from promptlab.models.spending import Spent, spent
 from promptlab.records import REASONS, Example, Metric, Model, Prediction, Prompt, Reply, metric_name, shown
+from promptlab.scoring import notebook
 from promptlab.scoring.weights import Answers, Interval, Intervals, Row, Unit, difference, intervals
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
+
+    from promptlab.scoring.plots import Display
 
 MARGIN = 0.05  # how much of the primary metric may be lost unless someone says otherwise
 NONE = "\0no label"  # None in scikit-learn's columns; no label can hold a NUL
@@ -344,6 +348,44 @@ class Evaluation:
                 "repeat": [row.repeat for row in self.rows],
             }
         )
+
+    @property
+    def confusion(self) -> pandas.DataFrame:
+        """The confusion matrix: a row per true label, a column per predicted one, the last for no label.
+
+        PromptlabError of a graded task.
+        """
+        import pandas
+
+        if not self.labels:
+            raise PromptlabError(
+                f"task {self.task!r} is graded, so it has no confusion matrix: use predictions"
+            )
+        gold = pandas.Index(self.labels, name="true")
+        predicted = pandas.Index((*self.labels, "(no label)"), name="predicted")
+        return pandas.DataFrame(self.scores.confusion, index=gold, columns=predicted)
+
+    def plot(self, ax: Axes | None = None) -> Display:
+        """Plot the confusion matrix as a heat map, on these axes or a new figure; needs the extra `plot`.
+
+        Returns:
+            A display, with `ax_` and `figure_`.
+
+        Raises:
+            PromptlabError: matplotlib is not installed, or the task is graded.
+        """
+        from promptlab.scoring import plots
+
+        return plots.heatmap(f"{self.task}: {self.subject} on {self.split}", self.confusion, ax)
+
+    def _repr_html_(self) -> str:
+        figures = "; ".join(map(str, self.figures))
+        rows = [("", "precision", "recall", "F1", "examples")]
+        for one, ends in zip(self.scores.labels, self.intervals.labels, strict=True):
+            cells = (f"{one.precision:.3f}", f"{one.recall:.3f}", ends.f1.around(one.f1))
+            rows.append((one.label, *cells, str(one.support)))
+        sentence = f"{self.task}: {self.subject} on {self.split} ({self.size}): {figures}; 95% intervals."
+        return notebook.block(sentence, *(rows if self.labels else ()))
 
     def __repr__(self) -> str:
         """Show what a failed assertion needs: figures, then the ids that are wrong."""

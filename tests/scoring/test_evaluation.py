@@ -107,6 +107,23 @@ def test_the_frame_of_predictions_has_a_row_for_each():
     assert [True, False, False, True] == frame["correct"].tolist()
 
 
+@given(pairs)
+def test_the_frame_of_confusion_is_scikit_learns(pairs):
+    frame = replace(some_evaluation(), scores=score(rows(pairs), THREE)).confusion
+    gold, said = zip(*((gold, label or "none") for gold, label in pairs), strict=True)
+    expected = sklearn.confusion_matrix(gold, said, labels=[*THREE, "none"])[:-1]
+    assert expected.tolist() == frame.to_numpy().tolist()
+    assert ([*THREE], [*THREE, "(no label)"]) == (frame.index.tolist(), frame.columns.tolist())
+    assert ("true", "predicted") == (frame.index.name, frame.columns.name)
+
+
+def test_a_graded_task_has_no_confusion():
+    graded = replace(some_evaluation(), scores=score(some_evaluation().rows, ()))
+    for shown in (lambda: graded.confusion, graded.plot):
+        with pytest.raises(PromptlabError, match="graded, so it has no confusion matrix: use predictions"):
+            shown()
+
+
 def test_the_repr_explains_a_failed_assertion():
     shown = repr(some_evaluation())
     assert "macro F1 0.583 (95% interval 0." in shown
