@@ -160,7 +160,7 @@ class Comparison:
         return "\n".join(_lines(self))
 
     def _repr_html_(self) -> str:
-        rows = [("", f"{self.new.primary_name} ", "wrong", "without a label")]
+        rows = [("", self.new.primary_name, "wrong", "without a label")]
         for name, one in (("base", self.base), ("new", self.new)):
             wrong, missing = len(one.mistakes), sum(row.missing is not None for row in one.rows)
             figure = one.primary_interval.around(one.primary)
