@@ -1,5 +1,6 @@
 """The project's commands: `nox -s demo`, `nox -s tests`; `nox -l` lists all of them."""
 
+import tempfile
 from pathlib import Path
 
 import nox
@@ -71,6 +72,16 @@ def benchmarks(session: nox.Session) -> None:
     """Replay every benchmark."""
     session.install("-e", ".")
     session.run("pytest", "benchmarks", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """Build the sdist and the wheel, and run the README's first test from the wheel in an empty environment."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder)
+        session.install(*map(str, Path(folder).glob("*.whl")))
+        session.run("python", "tests/package.py", folder)
 
 
 @nox.session(default=False)
