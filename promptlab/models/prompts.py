@@ -1,6 +1,7 @@
 """A prompt and a text become a request; a prompt is read from its folder and written to it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from promptlab.data.task import Task
 from promptlab.errors import DataError, shorten
 from promptlab.labels.extract import LABEL
 from promptlab.models.messages_api import arguments, refuse
-from promptlab.records import Demonstration, Model, Prompt, Request
+from promptlab.records import Demonstration, Example, Model, Prompt, Request
 
 PARTS = ("system", "prefix", "suffix", "reply_prefix")
 DEMONSTRATIONS = "demonstrations.jsonl"
@@ -41,6 +42,14 @@ def build(prompt: Prompt, text: str, model: Model, repeat: int = 0) -> Request:
     if prompt.reply_prefix:
         turns.append(("assistant", prompt.reply_prefix))
     return Request(model, prompt.system, tuple(turns), repeat, shared=True)
+
+
+def requests(
+    prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int, first: int = 0
+) -> list[Request]:
+    """Build the calls that ask about each example so many times, numbered from `first`."""
+    numbers = range(first, first + repeats)
+    return [build(prompt, one.text, model, number) for one in examples for number in numbers]
 
 
 def model_of(model: Model | str, max_tokens: int = 1024) -> Model:

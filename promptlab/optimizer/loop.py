@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from promptlab.cassettes import snapshots
+from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data import overlap
 from promptlab.data.sampling import distinct, draw, taking_turns
 from promptlab.data.splits import SPLITS
@@ -28,7 +29,7 @@ from promptlab.optimizer.history import Candidate, Iteration, Run
 from promptlab.optimizer.proposers import PROPOSERS, Proposer, Round
 from promptlab.optimizer.race import KEPT, Plan, finals, hand_on, race
 from promptlab.optimizer.recording import Live, recording
-from promptlab.records import Example, Model, Prompt
+from promptlab.records import Example, Model, Prompt, Request
 from promptlab.scoring.evaluation import Evaluation
 
 P = ParamSpec("P")
@@ -247,7 +248,7 @@ def _as_recorded(recording: Path, task: Task) -> Task:
 class Asking(TypedDict, total=False):
     """The settings of `evaluate_async` that say how is asked, and have a default."""
 
-    canonical: int
+    canonical: int | None
     workers: int
     api_key: str | None
     max_cost: float | Budget | None
@@ -260,7 +261,7 @@ async def evaluate_async(
     classifier: Model | str,
     split: str = "test",
     repeats: int = 1,
-    canonical: int = CANONICAL,
+    canonical: int | None = None,
     workers: int = WORKERS,
     api_key: str | None = None,
     max_cost: float | Budget | None = None,
@@ -276,7 +277,8 @@ async def evaluate_async(
         classifier: the model, or its name.
         split: "train", "validation" or "test".
         repeats: how often each example is asked, 1 or more; every figure is that of all answers.
-        canonical: how often each canonical example is asked, 1 or more; the majority counts.
+        canonical: how often each canonical example is asked, 1 or more; the majority counts. None is three
+            times, or on replay once where three answers are not recorded.
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
         max_cost: dollars that may be spent, or a Budget that several runs share; None is no limit.
@@ -294,7 +296,7 @@ async def evaluate_async(
     known_as, prompt = prompts.name_of(prompt), prompts.prompt_of(prompt)
     examples = task.split(split)
     task.demonstrated(prompt)
-    _positive(repeats=repeats, canonical=canonical)
+    _positive(repeats=repeats, canonical=CANONICAL if canonical is None else canonical)
     model = classifier_of(classifier, task)
     budget = budget_of(max_cost, model)
     with recording(
@@ -307,8 +309,18 @@ async def evaluate_async(
             (result,) = await forward("evaluation", split, [prompt], examples, repeats)
             if not task.canonical:
                 return result
-            (marked,) = await forward("evaluation", "canonical", [prompt], task.canonical, canonical)
+            times = canonical or canonical_times(
+                cassette, prompts.requests(prompt, task.canonical, model, CANONICAL)
+            )
+            (marked,) = await forward("evaluation", "canonical", [prompt], task.canonical, times)
             return replace(result, canonical_rows=marked.rows)
+
+
+def canonical_times(cassette: IndexedCassette | None, requests: Sequence[Request]) -> int:
+    """Return how often each canonical example is asked: as in `requests`, on replay once if one is missing."""
+    if cassette is not None and cassette.mode == "replay" and cassette.missing(requests):
+        return 1
+    return CANONICAL
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

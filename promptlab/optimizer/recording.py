@@ -17,6 +17,7 @@ from promptlab.cassettes.recorder import RECORDING, IndexedCassette, Mode
 from promptlab.data.task import Task
 from promptlab.models.messages_api import url_of
 from promptlab.records import Model
+from promptlab.secrets import masked
 
 #: What is asked: calls that are not recorded, all calls, or none; True is "all".
 Live = Literal["changed", "all", "replay", True]
@@ -54,9 +55,8 @@ def recording(
             yield cassette
         except BaseException as error:
             if cassette.kept:
-                error.add_note(
-                    f"{cassette.kept} replies are kept in {path}{JOURNAL}; {again} goes on from them"
-                )
+                kept = f"{cassette.kept} replies are kept in {path}{JOURNAL}"
+                error.add_note(masked(f"{kept}; {again} goes on from them"))
             raise
     for note in cassette.notes:
         warnings.warn(note, stacklevel=2)

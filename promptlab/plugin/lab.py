@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
@@ -55,7 +55,7 @@ from promptlab.plugin.results import Results
 from promptlab.plugin.resuming import Resuming
 from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
-from promptlab.records import Example, Model, Prompt, Request
+from promptlab.records import Model, Prompt, Request
 from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
@@ -371,12 +371,12 @@ class Lab:
         """Ask about a split and the canonical examples; while recording, also what the base lacks."""
         (model,) = job.models
         settings = self._asking(settings) | {"repeats": repeats}
-        asked = _requests(prompt, task.split(split), model, repeats)
-        marked = _requests(prompt, task.canonical, model, loop.CANONICAL)
+        asked = prompts.requests(prompt, task.split(split), model, repeats)
+        marked = prompts.requests(prompt, task.canonical, model, loop.CANONICAL)
         others = self._of_base(job, task, prompt, split, repeats)
         with self._recording(job, task) as cassette:
-            often = self._settings.makes_calls or self._settings.plan or not cassette.missing(marked)
-            settings.setdefault("canonical", loop.CANONICAL if often else 1)
+            if not self._settings.plan:
+                settings.setdefault("canonical", loop.canonical_times(cassette, marked))
             missing = cassette.missing([*asked, *marked, *others])
             if self._settings.plan and missing:
                 raise Planned(plan.of_requests(job.title, missing, self._usage))
@@ -397,8 +397,8 @@ class Lab:
             return []
         who = replace(who, base_url=model.base_url)
         if settings.fresh_base and (old != prompt or who != model):
-            return _requests(old, task.split(split), who, repeats, base.FRESH)
-        return _requests(old, rest, who, repeats)
+            return prompts.requests(old, task.split(split), who, repeats, base.FRESH)
+        return prompts.requests(old, rest, who, repeats)
 
     async def _ask(self, requests: list[Request]) -> None:
         async with Client("the base's prompt", api_key=self._key, budget=self._budget) as client:
@@ -644,13 +644,6 @@ class Lab:
             note = f"recorded on older data; {self._command()} records it again"
             self._results.sections.append((f"{task.name}: {name}", [note]))
         return recorded
-
-
-def _requests(
-    prompt: Prompt, examples: Sequence[Example], model: Model, repeats: int, first: int = 0
-) -> list[Request]:
-    numbers = range(first, first + repeats)
-    return [prompts.build(prompt, one.text, model, number) for one in examples for number in numbers]
 
 
 def current_test() -> str:

@@ -201,18 +201,20 @@ def test_the_stop_button_of_a_notebook_stops_the_thread_that_works():
         try:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             await asyncio.sleep(20)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             ended.append("stopped")
+            error.add_note("three replies are kept")
             raise
 
     async def cell():
         synchronous(work_async)()
 
     loop = asyncio.new_event_loop()  # asyncio.run would take the signal, which a notebook's kernel does not
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         loop.run_until_complete(cell())
     loop.close()
     assert ["stopped"] == ended
+    assert ["three replies are kept"] == interrupt.value.__notes__
 
 
 def test_the_asynchronous_api_gives_the_same():

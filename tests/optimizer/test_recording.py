@@ -122,6 +122,16 @@ def test_an_optimization_is_replayed_on_the_examples_that_it_was_recorded_on(ser
     assert run.test.predictions.equals(again.test.predictions)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_canonical_examples_are_replayed_as_often_as_they_were_asked(server, tmp_path, times):
+    marked = task(examples=[replace(e, canonical=e.id == "e000") for e in examples.examples()])
+    settings = {"classifier": model(server.url), "record": tmp_path}
+    result = pl.evaluate(marked, PROMPT, **settings, canonical=times)
+    assert times == len(result.canonical_rows)
+    assert result == pl.evaluate(marked, PROMPT, **settings, live="replay")
+    assert 3 == len(pl.evaluate(marked, PROMPT, **settings).canonical_rows)
+
+
 def test_the_asynchronous_functions_record_too(server, tmp_path):
     async def cell():
         models = {"classifier": model(server.url), "critic": model(server.url, "critic")}
