@@ -127,5 +127,5 @@ def _blocked(rule: _Rule, address: str) -> NetworkBlocked:
     who = os.environ.get("PYTEST_CURRENT_TEST", rule.who).rsplit(" (", 1)[0]
     return NetworkBlocked(
         f"{who} tried to reach {address}. Recorded calls are being replayed, so only loopback is "
-        f"allowed. Record with pytest --live, or connect before the first use of `lab`."
+        f"allowed. Record with pytest --live, from Python with live='changed'; or connect before."
     )
