@@ -1,9 +1,11 @@
 """The optimization loop: the order of the steps; each step has its own module."""
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
+import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -338,28 +340,37 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
                 raise _noted(interrupt, interrupt.__context__) from None
         # A loop is running in this thread, which therefore cannot wait for another one.
         begun: list[Callable[[], object]] = []
+        stopped: list[BaseException] = []
+        ended = threading.Event()
 
         async def whole() -> T:
             cancel, loop = cast("asyncio.Task[T]", asyncio.current_task()).cancel, asyncio.get_running_loop()
             begun.append(lambda: loop.call_soon_threadsafe(cancel))
-            return await work
+            try:
+                return await work
+            except asyncio.CancelledError as error:
+                stopped.append(error)
+                raise
+            finally:
+                ended.set()
 
         with ThreadPoolExecutor(1) as thread:
-            future = thread.submit(contextvars.copy_context().run, asyncio.run, whole())
             try:
-                return future.result()
+                return thread.submit(contextvars.copy_context().run, asyncio.run, whole()).result()
             except KeyboardInterrupt as interrupt:  # the stop button of a notebook
                 for stop in begun:
-                    stop()
-                raise _noted(interrupt, future.exception()) from None
+                    with contextlib.suppress(RuntimeError):  # the loop is closed: it has just ended
+                        stop()
+                    ended.wait()  # the executor does not, where the thread was just starting
+                raise _noted(interrupt, *stopped) from None
 
     call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
     return call
 
 
-def _noted(interrupt: KeyboardInterrupt, ended: BaseException | None) -> KeyboardInterrupt:
-    """Carry over what was noted while the work ended: which replies are kept."""
-    for note in getattr(ended, "__notes__", ()):
+def _noted(interrupt: KeyboardInterrupt, *stopped: BaseException | None) -> KeyboardInterrupt:
+    """Carry over what was noted where the work stopped: which replies are kept."""
+    for note in (note for one in stopped for note in getattr(one, "__notes__", ())):
         interrupt.add_note(note)
     return interrupt
 
