@@ -359,7 +359,7 @@ WRITERS = {
     "plugin.junit.withhold": "pytest's own file, after what tests said was masked",
     "plugin.resuming.Resuming.finished": "names of recordings, and hashes",
     "plugin.sharing.turn": "a private folder, for other processes of the session",
-    "report.html.write": "masked",
+    "report.html.write": "each text is masked, before it is escaped",
     "scaffold.files.create": "templates, labels, and a copy of the user's own data",
 }
 WRITING = ("write_text", "write_bytes", "copyfile", "write", "writelines", "touch")

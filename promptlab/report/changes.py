@@ -8,11 +8,23 @@ from promptlab.errors import shorten
 from promptlab.models.prompts import files_of
 from promptlab.records import Prompt
 
+WORDS = r"\s+|\S+"
+PARAGRAPHS = r"(?s).+?(?:\n\n|\Z)"
+IN_COMMON = 0.4  # share of two texts that is the same; below, one is shown after the other
 
-def diff(old: str, new: str) -> Iterator[tuple[str, str]]:
-    """Yield the words of two texts as ("same" | "removed" | "added", text), in reading order."""
-    a, b = (re.findall(r"\s+|[^\s]+", text) for text in (old, new))
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+
+def diff(old: str, new: str, pieces: str = WORDS) -> Iterator[tuple[str, str]]:
+    """Yield the words of two texts as ("same" | "removed" | "added", text), in reading order.
+
+    Two texts with little in common follow one another as wholes, instead of being interwoven.
+    """
+    a, b = (re.findall(pieces, text) for text in (old, new))
+    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
+    same = sum(len("".join(a[i : i + n]).split()) for i, _, n in matcher.get_matching_blocks())
+    if pieces == WORDS and 2 * same < IN_COMMON * (len(old.split()) + len(new.split())):
+        yield from ((kind, text) for kind, text in (("removed", old), ("added", new)) if text)
+        return
+    for kind, i, j, k, m in matcher.get_opcodes():
         if kind == "equal":
             yield "same", "".join(a[i:j])
             continue

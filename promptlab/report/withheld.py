@@ -8,9 +8,11 @@ from typing import Any, TypeVar, cast
 
 from promptlab.gate.answers import Change
 from promptlab.gate.base import Pair
+from promptlab.gate.decide import Decision
 from promptlab.models.prompts import DEMONSTRATIONS, files_of
-from promptlab.optimizer.history import Claim, Critique, Refused
+from promptlab.optimizer.history import Claim, Critique, Refused, Run
 from promptlab.records import Example, Prediction, Prompt, Reply
+from promptlab.scoring.evaluation import Evaluation
 
 T = TypeVar("T")
 
@@ -35,6 +37,14 @@ def withheld(result: T, labels: Collection[str]) -> T:
     """
     done: T = _copy(result, labels, {})
     return done
+
+
+def labels_of(result: Run | Evaluation | Decision) -> tuple[str, ...]:
+    """Return the labels that `withheld` keeps; of a decision, those of the branch's task and of main's."""
+    if isinstance(result, Decision):
+        main = result.pair.main.base.labels if result.pair.main else ()
+        return (*result.pair.whole.labels, *main)
+    return (result.test if isinstance(result, Run) else result).labels
 
 
 def _copy(value: Any, labels: Collection[str], numbers: dict[str, str]) -> Any:

@@ -10,6 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from promptlab.data.task import Task
@@ -314,7 +315,7 @@ class Evaluation:
         replies = {id(row.reply): row.reply for row in (*self.rows, *self.canonical_rows)}
         return (spent("classifier", self.classifier, [*replies.values()]),)
 
-    @property
+    @cached_property
     def intervals(self) -> Intervals:
         """The 95% confidence intervals of the figures: what drawing other examples could change."""
         if self.labels:

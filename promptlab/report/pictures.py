@@ -1,0 +1,113 @@
+"""The pictures of a page: figures with their intervals on one axis, and how dark a cell of a matrix is."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from promptlab.optimizer.history import Candidate, Run
+from promptlab.scoring.comparison import Comparison
+from promptlab.scoring.evaluation import Evaluation
+
+EDGE = 2.0  # percent of the width that stays free on both sides, for the dots
+DARKEST = 60  # percent of the colour in a cell that holds all of its row: text stays readable on it
+
+
+class Mark(NamedTuple):
+    """A row of the picture: a prompt's figure with its 95% interval, and what became of it."""
+
+    name: str
+    detail: str
+    result: Evaluation | None
+    kind: str = ""  # "best", "first" or "" for the style
+
+
+class Panel(NamedTuple):
+    """A part of the picture with a reference line: `groups` are its rows under their headings."""
+
+    title: str
+    groups: tuple[tuple[str, tuple[Mark, ...]], ...]
+    reference: float | None = None
+
+    @property
+    def results(self) -> list[Evaluation]:
+        """Return what was measured, in order."""
+        return [mark.result for _, marks in self.groups for mark in marks if mark.result]
+
+    @property
+    def metric(self) -> str:
+        """The name of the figures."""
+        return self.results[0].primary_name if self.results else ""
+
+
+class Axis(NamedTuple):
+    """From which value to which a picture reaches, both of them multiples of 0.1."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> str:
+        """Return where a value is, in percent of the width."""
+        share = (value - self.low) / (self.high - self.low)
+        return f"{EDGE + (100 - 2 * EDGE) * share:.2f}%"
+
+    @property
+    def ticks(self) -> list[float]:
+        """The values that are written at the axis: every tenth, or every second one."""
+        low, high = round(self.low * 10), round(self.high * 10)
+        return [tick / 10 for tick in range(low, high + 1, 1 if high - low <= 5 else 2)]
+
+
+def axis(panels: Iterable[Panel]) -> Axis:
+    """Return the axis that holds every interval of some panels."""
+    ends = [end for panel in panels for one in panel.results for end in (*one.primary_interval, one.primary)]
+    low, high = math.floor(10 * min(ends)) / 10, math.ceil(10 * max(ends)) / 10
+    return Axis(low, max(high, low + 0.1))
+
+
+def of_run(run: Run, baselines: Sequence[Evaluation]) -> tuple[Panel, ...]:
+    """Return validation, iteration by iteration, and test apart from it."""
+    start = run.history[0].parents[0]
+    groups: list[tuple[str, tuple[Mark, ...]]] = [("", (_candidate(start, "first"),))]
+    groups += [
+        (f"Iteration {step.number}", tuple(map(_candidate, step.candidates)))
+        for step in run.history
+        if step.candidates
+    ]
+    chosen = ((one, "best" if one.prompt == run.best else "") for one in run.finalists)
+    groups.append(("Finalists, on all of validation", tuple(_candidate(*one) for one in chosen)))
+    first = Mark(run.test_first.subject, "where the run started", run.test_first, "first")
+    best = Mark(run.test.subject, "chosen on validation", run.test, "best")
+    tested = [first] if run.best == run.first else [first, best]
+    tested += [Mark(one.subject, "without a model", one) for one in baselines]
+    return (
+        Panel("Test: held out, looked at once", (("", tuple(tested)),), run.test_first.primary),
+        Panel("Validation: where prompts were chosen", tuple(groups)),
+    )
+
+
+def _candidate(one: Candidate, kind: str = "") -> Mark:
+    result = one.validation or one.minibatch
+    name = result.subject if result else f"prompt {one.prompt.id}"
+    outcome = "selected, so its figure here is optimistic" if kind == "best" else one.left or "kept"
+    proposer = "" if one.proposer == "first" else f"{one.proposer}: "
+    return Mark(name, f"{proposer}{outcome}", one.validation, kind)
+
+
+def of_evaluation(result: Evaluation, baselines: Sequence[Evaluation]) -> tuple[Panel, ...]:
+    """Return its figure beside those without a model."""
+    others = (Mark(one.subject, "without a model", one) for one in baselines)
+    return (Panel(result.split.capitalize(), (("", (Mark(result.subject, "", result, "best"), *others)),)),)
+
+
+def of_comparison(found: Comparison) -> tuple[Panel, ...]:
+    """Return the figures of the base and of the new prompt."""
+    marks = (
+        Mark(found.base.subject, "base", found.base, "first"),
+        Mark(found.new.subject, "new", found.new, "best"),
+    )
+    return (Panel(found.new.split.capitalize(), (("", marks),), found.base.primary),)
+
+
+def heat(row: Sequence[int], column: int) -> int:
+    """Return how dark a cell of a confusion matrix is, in percent: by its share of the row."""
+    return round(DARKEST * row[column] / max(1, sum(row)))
