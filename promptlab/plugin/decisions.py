@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from promptlab.models.prompts import files_of
 from promptlab.plugin import options
 from promptlab.plugin.main import Main
 from promptlab.plugin.results import Results
-from promptlab.report import markdown
+from promptlab.report import html, markdown
 from promptlab.report.changes import changed_files
-from promptlab.report.withheld import withheld
+from promptlab.report.terminal import provenance
+from promptlab.report.withheld import labels_of, withheld
 from promptlab.secrets import masked
 
 STEP_LIMIT = 1_000_000  # bytes of a step's summary; GitHub drops one above 1 MiB
@@ -65,7 +67,7 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     config = session.config
     strict, texts = config.getoption("promptlab_strict"), options.publishes_texts(config)
     decisions = decide(sorted(results.pairs, key=lambda pair: pair.title), strict=strict)
-    published = decisions if texts else tuple(withheld(one, _labels(one)) for one in decisions)
+    published = decisions if texts else tuple(withheld(one, labels_of(one)) for one in decisions)
     for one in published:
         if one.outcome != "no test":
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
@@ -92,6 +94,7 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
         markdown.document, published, failures, ledger, missed, migrations=migrations, texts=texts
     )
     comment = _write(document, published, folder)
+    pages = _pages(decisions, folder, texts=texts)
     lines = [*notes, *(one.why for one in missed)]
     lines += [f"{title}: not evaluated: {why}" for title, why in results.failures]
     if not decisions and not results.failures and not missed:
@@ -100,12 +103,8 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
     lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
     lines += [alarm] if (alarm := false_alarm(decisions)) else []
+    lines += [f"report: {page}" for page in pages]
     return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"]
-
-
-def _labels(one: Decision) -> set[str]:
-    """Return the labels of the branch's task and of main's."""
-    return {*one.pair.whole.labels, *(one.pair.main.base.labels if one.pair.main else ())}
 
 
 def _run(
@@ -140,6 +139,21 @@ def _write(document: Callable[..., str], decisions: Sequence[Decision], folder: 
         with Path(summary).open("a", encoding="utf-8", errors="replace") as file:
             file.write(document(limit=STEP_LIMIT))
     return comment
+
+
+def _pages(decisions: Sequence[Decision], folder: Path, *, texts: bool) -> list[Path]:
+    """Write a page for each prompt that differs from its base; return their paths."""
+    found: dict[Path, Decision] = {}
+    for one in decisions:
+        stem, number = re.sub(r"[^\w.-]+", "-", one.pair.title) + "-against-base", 1
+        while (path := folder / f"{stem}{f'-{number}' if number > 1 else ''}.html") in found:
+            number += 1
+        if one.comparison and one.verdict != "unchanged":
+            found[path] = one
+    for path, one in found.items():
+        base, new = map(provenance, one.pair.provenance)
+        html.write(path, one, f"Base: {base}; new: {new}", texts=texts)
+    return [*found]
 
 
 def _properties(one: Decision) -> Iterator[tuple[str, object]]:

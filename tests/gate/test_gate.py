@@ -127,6 +127,28 @@ def test_a_model_migration_is_a_comparison_and_a_section_of_the_comment(project)
     assert [] == [one for one in right if one[:25] in html.unescape(done.comment)]
 
 
+def test_a_page_shows_the_prompt_against_its_base(project, judge):
+    base = prompts.load_prompt(project.folder / "prompt")
+    project.propose("worse")
+    done = judge()
+    path = project.folder / ".promptlab/insincere-evaluate-test-against-base.html"
+    assert f"report: {path}" in done.shown
+    page = html.unescape(path.read_text(encoding="utf-8"))
+    said = "roken: do not merge; 3 canonical examples that the base has right came out wrong"
+    assert f'<p class="lead">B{said}' in page
+    for prompt in (base, prompts.load_prompt(PROMPTS / "worse")):
+        assert f'<pre data-file="system.md">\n{prompt.system}</pre>' in page
+    assert "Base: recorded 2026-" in page
+
+
+def test_a_prompt_that_is_the_same_has_no_page_against_its_base(project):
+    project.write("README.md", "more")
+    project.commit("proposed")
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert [] == [*(project.folder / ".promptlab").glob("*against-base*")]
+
+
 def test_a_project_may_publish_ids_only(project):
     texts = {row["text"] for row in project.rows}
     project.edit("pyproject.toml", "[tool.promptlab]\n", "[tool.promptlab]\npublish_texts = false\n")
@@ -147,9 +169,12 @@ def test_a_project_may_publish_ids_only(project):
     assert "1 demonstrations, withheld" in done.comment
     assert "not result.mistakes" in done.shown
     published = [project.folder / "junit.xml", *(project.folder / ".promptlab").iterdir()]
-    assert {"comment.md", "insincere-evaluate-test.html", "annotations.txt"} <= {
-        one.name for one in published
-    }
+    assert {
+        "annotations.txt",
+        "comment.md",
+        "insincere-evaluate-test-against-base.html",
+        "insincere-evaluate-test.html",
+    } <= {one.name for one in published}
     for path in published:
         text = html.unescape(path.read_text(encoding="utf-8"))
         assert [] == [one for one in texts if one[:25] in text], path.name
