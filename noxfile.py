@@ -108,7 +108,15 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def speed(session: nox.Session) -> None:
-    """Measure replay, recording and the pace of calls beside stock vcrpy and the bare SDK; JSON lines, 15 minutes."""
-    session.install("-e", ".")
+    """Measure replay, recording and pace beside stock vcrpy and the SDK, and the page; JSON lines, 15 minutes."""
+    install(session, "test")
     session.run("python", "benchmarks/speed/replay.py")
     session.run("python", "benchmarks/speed/pacing.py")
+    session.run("python", "benchmarks/speed/page.py")
+
+
+@nox.session(default=False)
+def pictures(session: nox.Session) -> None:
+    """Take the README's pictures, docs/page.png and docs/comment.png, of what the recordings show."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks.pictures")
