@@ -107,6 +107,7 @@ class Client:
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[bytes, asyncio.Future[Reply] | Reply] = {}
         self._answered: set[object] = set()  # how requests begin that a model has answered
+        self._reached: set[str | None] = set()  # servers that have accepted a connection
         self._failed = False
 
     async def __aenter__(self) -> Client:
@@ -332,9 +333,11 @@ class Client:
     async def _once(self, model: Model, body: dict[str, Any]) -> tuple[Reply, Mapping[str, str]]:
         """Make one call; return the reply and the response's headers."""
         import anthropic
+        import httpx2
 
         try:
             response = await self._at(model)(**body)
+            self._reached.add(model.base_url)
             content = await response.read()
         except TypeError as error:  # the SDK's word for "no credential"
             raise ModelError(_advice(model, error)) from None
@@ -342,6 +345,10 @@ class Client:
             if isinstance(error.__cause__, PromptlabError):
                 raise error.__cause__ from None
             failure = _failure(model, error)
+            if not isinstance(error.__cause__, httpx2.ConnectError):
+                self._reached.add(model.base_url)
+            elif model.base_url not in self._reached:  # it is not there: waiting would not help
+                raise ModelError(str(failure)) from None
             if not isinstance(failure, Refused) or not isinstance(error, anthropic.APIStatusError):
                 raise failure from None
             if KEPT_REFUSAL not in {*body.get("extra_headers", ()), *error.response.headers}:

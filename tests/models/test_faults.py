@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 
+import httpx2
 import pytest
 
 from promptlab.cassettes import format as files
@@ -117,6 +118,43 @@ def test_a_fault_that_passes_is_not_seen(tmp_path, fault):
     with serving(lambda body: next(answers)) as server:
         (reply,) = run(tmp_path / "run.jsonl", server.url, ["one"])
     assert "fine" == reply.text
+
+
+def test_a_server_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
+    """One try: what refuses the first connection of all is not waited for."""
+    tries, once = [], Client._once
+
+    async def counted(self, model, body):
+        tries.append(body)
+        return await once(self, model, body)
+
+    monkeypatch.setattr(Client, "_once", counted)
+    with serving(lambda body: "fine") as server:
+        pass
+    with pytest.raises(ModelError, match=f"^example 'one': {server.url} cannot be reached: start the server"):
+        run(tmp_path / "run.jsonl", server.url, ["one"])
+    assert 1 == len(tries)
+
+
+def test_a_server_that_goes_away_for_a_while_is_waited_for(monkeypatch):
+    """Once it has answered, a connection that is refused is tried again, like any that breaks."""
+    refused, send = [1, 1], httpx2.AsyncHTTPTransport.handle_async_request
+
+    async def handle(self, request):
+        if b"two" in request.content and refused:
+            refused.pop()
+            raise httpx2.ConnectError("refused")
+        return await send(self, request)
+
+    async def go(url):
+        async with Client(api_key="k") as client:
+            asked = (Request(model(url), "system", (("user", text),)) for text in ("one", "two"))
+            return [await client.ask(one, "a test") for one in asked]
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", handle)
+    with serving(lambda body: "fine") as server:
+        replies = asyncio.run(go(server.url))
+    assert (["fine", "fine"], []) == ([reply.text for reply in replies], refused)
 
 
 def test_a_server_that_hangs_costs_the_deadline_once(tmp_path, monkeypatch):
