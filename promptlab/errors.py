@@ -15,6 +15,16 @@ def shorten(value: object, most: int = 80) -> str:
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
+def one_line(text: str, most: int = 100) -> str:
+    """Return a text on one line, in quotes: white space collapsed, controls escaped, cut to so many characters."""
+    return shorten(" ".join(text.split()), most)
+
+
+def bare(text: str, most: int = 80) -> str:
+    """Return an id, a label or an answer on one line, without quotes: controls escaped, cut."""
+    return shorten(text, most)[1:-1]
+
+
 class PromptlabError(Exception):
     """Base of every error promptlab raises on purpose; what has the shape of a key is masked."""
 

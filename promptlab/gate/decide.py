@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from promptlab.errors import CassetteMiss, PromptlabError, shorten
+from promptlab.errors import CassetteMiss, PromptlabError, bare, one_line
+from promptlab.gate.answers import Change
 from promptlab.gate.base import Pair
 from promptlab.scoring.comparison import Comparison, compare, compare_all
 from promptlab.scoring.weights import CONFIDENCE
 
 SHOWN = 20  # ids that are named
-EXAMPLES = 5  # that are shown with their texts
+EXAMPLES = 5  # relabelled ones, or replies read differently, that a terminal shows
 LEAST = 0.9  # share of the examples that have to be recorded on both sides
 
 FEWEST = 50  # examples that a release and the working tree have both recorded; with fewer, nothing is said
@@ -87,12 +88,27 @@ class Decision:
         if self.verdict in ("unchanged", "new", "cannot tell"):
             return "no test"
         unsure = self.verdict in ("inconclusive", "contested") and not self.pair.anchor
-        return "warns" if unsure else "passes"
+        return "warns" if unsure and not self.no_worse else "passes"
+
+    @property
+    def no_worse(self) -> bool:
+        """Whether neither better nor worse is shown, but that it is no worse: by main's labels too."""
+        both = [one.no_worse for one in (self.comparison, self.by_main) if one]
+        return self.verdict == "inconclusive" and all(both)
+
+    @property
+    def called(self) -> str:
+        """The verdict for people."""
+        return "no worse" if self.no_worse else self.verdict
+
+    def said(self, *, verbose: bool = True, examples: bool = False) -> Iterator[Line]:
+        """Yield what to do and why: for a terminal with `examples`, and the statistics where `verbose`."""
+        yield from _lines(self, verbose=verbose, examples=examples)
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The verdict and the reasons for it."""
-        return tuple(_lines(self))
+        """The verdict and all reasons for it; no text of an example."""
+        return tuple(self.said())
 
     @property
     def explanation(self) -> str:
@@ -100,9 +116,14 @@ class Decision:
         return "\n".join(map(str, self.lines))
 
     @property
+    def headline(self) -> str:
+        """What to do, on one line."""
+        return str(next(self.said()))
+
+    @property
     def brief(self) -> str:
-        """The verdict on one line, with what to do."""
-        return f"{self.pair.title}: {self.lines[0]}"
+        """The same with what it is about."""
+        return f"{self.pair.title}: {self.headline}"
 
 
 def decide(pairs: Sequence[Pair], *, strict: bool) -> tuple[Decision, ...]:
@@ -133,74 +154,92 @@ def compared(pair: Pair, margin: float) -> Comparison:
     return compare(pair.base, pair.new, margin=margin)
 
 
-def _verdict(decision: Decision) -> Iterator[str]:
+def _verdict(decision: Decision, *, verbose: bool, examples: bool) -> Iterator[str]:
     """Yield the verdict with what to do, then the figures."""
-    pair, found = decision.pair, decision.comparison
+    pair, found, main = decision.pair, decision.comparison, decision.by_main
     if found is None:
-        yield f"{decision.verdict}: {_nothing(pair)}"
+        yield f"{decision.verdict.capitalize()}: {_nothing(pair)}"
         return
-    head, *rest = str(found).splitlines()
-    if decision.verdict == "contested":
-        main = decision.by_main and decision.by_main.verdict
+    head, *rest = found.lines(verbose=verbose, examples=examples)
+    if decision.verdict == "contested" and main:
         head = (
-            f"contested: {found.verdict} by this branch's labels and reading of replies, {main} by main's; "
-            f"somebody has to look at what was changed"
+            f"Contested: {_short(found)} by this branch's labels and reading of replies, {_short(main)} by "
+            f"main's; somebody has to look at what was changed"
         )
     if decision.verdict == "leaks":
-        head = f"leaks: {_nothing(pair)}"
+        head = f"Leaks, do not merge: {_nothing(pair)}"
     if decision.verdict == "unchanged" and pair.main:
-        head = f"unchanged: {RULES}"
+        head = f"Unchanged: {RULES}"
+    if decision.verdict == "inconclusive" and found.no_worse and not decision.no_worse:
+        head = "Cannot tell: shown to be no worse by this branch's labels and reading, and not by main's"
     if decision.verdict == "inconclusive" and pair.anchor:  # whether to merge depends on the base
-        head = "inconclusive: no loss since the release is shown"
+        head = f"No loss since the release is shown: {found.counts}"
     yield from (head, *rest)
 
 
-def _lines(decision: Decision) -> Iterator[Line]:
+def _short(found: Comparison) -> str:
+    """Return a verdict in a word or two, which alone does not make it OK to merge."""
+    return "no worse" if found.verdict == "inconclusive" and found.no_worse else found.verdict
+
+
+def _lines(decision: Decision, *, verbose: bool, examples: bool) -> Iterator[Line]:
     pair, count = decision.pair, len(decision.pair.alone)
-    yield from map(Line, _verdict(decision))
-    if pair.looks > 1 and decision.verdict in ("better", "inconclusive", "contested"):
+    yield from map(Line, _verdict(decision, verbose=verbose, examples=examples))
+    if verbose and pair.looks > 1 and decision.verdict in ("better", "inconclusive", "contested"):
         of = f"{pair.looks} recordings were judged on this test split"
         yield Line(f'  {of}, so that "better" has to hold with 1/{pair.looks} of the risk')
     if pair.anchor:
         yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
-    yield from map(Line, _by_main(decision))
+    yield from map(Line, _by_main(decision, examples=examples))
     if decision.verdict == "incomplete":
         yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
     if count and not pair.same:
-        shown = ", ".join(pair.alone[:SHOWN]) + (", ..." if count > SHOWN else "")
-        where = f"{count} of {pair.whole.examples} examples are not recorded on both sides: {shown}"
-        yield Line(f"  not compared: {where}")
+        where = f"{count} of {pair.whole.examples} examples are not recorded on both sides"
+        yield Line(f"  not compared: {where}: {_named(pair.alone)}")
     yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
     if pair.again:
         yield Line("  the base was asked again beside it, so a lucky recording of it counts no more")
     yield from (Line(f"  also changed: {what}") for what in pair.changes)
-    yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
+    if verbose:
+        yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
 
-def _by_main(decision: Decision) -> Iterator[str]:
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(map(bare, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
+
+
+def _by_main(decision: Decision, *, examples: bool) -> Iterator[str]:
     """Say what main's own tests make of it, and where they differ."""
     main = decision.pair.main
     if main is None:
         return
-    if decision.by_main:
-        head, *rest = str(decision.by_main).splitlines()
-        better = decision.by_main.verdict == "better"  # which alone does not make it OK to merge
-        yield f"  by main's labels and reading: {'better' if better else head}"
-        yield from rest[:1]
+    if found := decision.by_main:
+        head, figures, *_ = (*found.lines(examples=False), "")
+        said = head if found.verdict in WORSE else _short(found)
+        yield f"  by main's labels and reading: {said}"
+        yield from filter(None, [figures])
     for what, some in (("relabelled", main.relabelled), ("read differently", main.reread)):
         if some:
             yield f"  {what}: {len(some)}"
-            yield from (
-                f"    {one.id}: {one.main} -> {one.here}: {shorten(one.text)}" for one in some[:EXAMPLES]
-            )
+            yield from (f"    {line}" for line in (_table(some) if examples else ()))
     wrong = "" if decision.pair.same else ", and wrong by main's reading"
     for what, ids in (
         ("new, or in another group", main.others),
         (f"no longer judged{wrong}", main.gone),
     ):
         if ids:
-            shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
-            yield f"  {what}: {len(ids)} examples: {shown}"
+            yield f"  {what}: {len(ids)} examples: {_named(ids)}"
+
+
+def _table(some: Sequence[Change]) -> Iterator[str]:
+    """Yield a table of what main takes for something else, for a terminal: id, main's, this branch's, text."""
+    rows = [("", "main's", "this branch's", "")]
+    rows += [(bare(one.id), bare(one.main), bare(one.here), one_line(one.text)) for one in some[:EXAMPLES]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if (more := len(some) - EXAMPLES) > 0:
+        yield f"and {more} more"
 
 
 def _nothing(pair: Pair) -> str:
@@ -208,9 +247,8 @@ def _nothing(pair: Pair) -> str:
     if pair.same and not pair.unreadable:
         return "prompt and model are the same, so there is nothing to judge"
     if pair.leaks:
-        shown = ", ".join(pair.leaks[:SHOWN])
         why = "the prompt quotes examples that it is judged on, so it would be judged on what it knows"
-        return f"{why}: {shown}"
+        return f"{why}: {_named(pair.leaks)}"
     if pair.unreadable:
         return f"{pair.against} cannot be read, so nothing says whether this prompt is worse"
     if not pair.known:

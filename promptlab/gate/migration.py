@@ -45,9 +45,14 @@ class Migration:
         """The two models' answers, the present one's first."""
         return self.comparison.base, self.comparison.new
 
+    def lines(self, *, verbose: bool = False) -> Iterator[str]:
+        """Yield what to do, then why, and what it costs."""
+        yield from self.comparison.lines(verbose=verbose)
+        yield from (f"  {line}" for line in self.costs)
+
     def __str__(self) -> str:
-        """Say what to do, then why, and what it costs."""
-        return "\n".join([str(self.comparison), *(f"  {line}" for line in self.costs)])
+        """Say all of it."""
+        return "\n".join(self.lines(verbose=True))
 
     def __repr__(self) -> str:
         return f"<Migration {self.title}: {self.comparison!r}>"

@@ -71,7 +71,7 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     for one in published:
         if one.outcome != "no test":
             nodeid = f"{one.pair.place.test.partition('::')[0]}::prompt[{one.pair.title}]"
-            failure = one.explanation if one.outcome == "fails" else None
+            failure = one.headline if one.outcome == "fails" else None
             warning = one.brief if one.outcome == "warns" else None
             _run(session, nodeid, failure, warning, *_properties(one))
     profile, retired = options.profile(config).name, config.getoption("promptlab_retired")
@@ -101,10 +101,17 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
         lines.append(NOTHING)
         if strict:
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
-    lines += [line for one in decisions for line in (f"{one.pair.title}: {one.explanation}", "")]
-    lines += [alarm] if (alarm := false_alarm(decisions)) else []
+    verbose = config.get_verbosity() > 0
+    lines += [line for one in decisions for line in (*_shown(one, verbose=verbose), "")]
+    lines += [alarm] if verbose and (alarm := false_alarm(decisions)) else []
     lines += [f"report: {page}" for page in pages]
     return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"]
+
+
+def _shown(one: Decision, *, verbose: bool) -> Iterator[str]:
+    """Yield what the terminal says of a decision."""
+    head, *rest = map(str, one.said(verbose=verbose, examples=True))
+    yield from (f"{one.pair.title}: {head}", *rest)
 
 
 def _run(
@@ -173,7 +180,7 @@ def _annotations(one: Decision) -> Iterator[str]:
     """Yield a command of GitHub's for each file of the prompt that changed, at its first line that did."""
     if one.verdict in ("unchanged", "new") or one.comparison is None:
         return
-    kind = "error" if one.failed else {"better": "notice"}.get(one.verdict, "warning")
+    kind = "error" if one.failed else {"better": "notice", "no worse": "notice"}.get(one.called, "warning")
     text = _escaped(one.explanation)
     old, new = (files_of(side.asked_with) for side in (one.comparison.base, one.comparison.new))
     for name in changed_files(one.comparison.base.asked_with, one.comparison.new.asked_with):

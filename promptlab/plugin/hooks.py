@@ -103,6 +103,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         plan=pytestconfig.getoption("promptlab_plan"),
         max_cost=pytestconfig.getoption("promptlab_max_cost"),
         afresh=pytestconfig.getoption("promptlab_afresh"),
+        verbose=pytestconfig.get_verbosity() > 0,
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
     pytestconfig.stash[LAB] = Lab(settings, pytestconfig.stash[RESULTS], Console(pytestconfig))

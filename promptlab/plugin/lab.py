@@ -89,6 +89,7 @@ class Settings:
     plan: bool = False  # whether calls that are not recorded are planned, not missed
     max_cost: float | None = None  # dollars that the session may spend
     afresh: bool = False  # whether what a stopped session has finished is made again
+    verbose: bool = False  # whether the summary has the statistics too
 
     @property
     def makes_calls(self) -> bool:
@@ -324,7 +325,7 @@ class Lab:
         found = migration(old, new, margin)
         if found not in self._results.migrations:
             self._results.migrations.append(found)
-            self._results.sections.append((found.title, str(found).splitlines()))
+            self._results.sections.append((found.title, list(found.lines(verbose=self._settings.verbose))))
         self._results.figures[f"{task.name}.{name}.migration"] = found.verdict
         return found
 

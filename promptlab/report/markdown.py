@@ -40,6 +40,7 @@ SIGNS = {
     "inconclusive": "⚠️",
     "cannot tell": "➖",
     "better": "✅",
+    "no worse": "✅",
     "unchanged": "➖",
     "new": "➖",
 }
@@ -65,7 +66,7 @@ def document(
         for title, why in failures
     ]
     titles += [f"❌ {literal(one.why)}" for one in missed]
-    titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.verdict}**" for one in decisions]
+    titles += [f"{_sign(one)} {literal(one.pair.title)}: **{one.called}**" for one in decisions]
     head = "\n".join(
         [MARKER, f"## promptlab: {_headline(decisions, failures, missed)}", "", *_listed(titles, limit)]
     )
@@ -119,19 +120,19 @@ def _headline(decisions: Sequence[Decision], failures: Sequence[Failure], missed
         return f"{prompts}, {len(missed)} recorded prompts are not judged" if missed else prompts
     if not decisions:
         return "no prompt was judged"
-    counted = {name: sum(one.verdict == name for one in decisions) for name in SIGNS}
+    counted = {name: sum(one.called == name for one in decisions) for name in SIGNS}
     return ", ".join(f"{count} {name}" for name, count in counted.items() if count)
 
 
 def _sign(decision: Decision) -> str:
     if decision.verdict == "unchanged" and decision.pair.changes:
         return "⚠️"  # what was changed with it may matter more
-    return "❌" if decision.failed else SIGNS[decision.verdict]
+    return "❌" if decision.failed else SIGNS[decision.called]
 
 
 def _section(one: Decision, room: int, texts: bool) -> str:
     """Return the section on one prompt: figures, then the prompt, then as many flips as fit."""
-    title = f"### {_sign(one)} {literal(one.pair.title)}: {one.verdict}"
+    title = f"### {_sign(one)} {literal(one.pair.title)}: {one.called}"
     lines = (f"- {_with_command(line)}" for line in one.lines)
     text = "\n".join(["", title, "", *lines, "", *_figures(one)])
     if _size(text) > room:
@@ -146,7 +147,9 @@ def _section(one: Decision, room: int, texts: bool) -> str:
 
 def _migration(one: Migration, room: int) -> str:
     """Return the section on a model migration: its lines, the figures of both models, the flips."""
-    lines = (f"- {literal(line)}" for line in [*str(one.comparison).splitlines(), *one.costs])
+    lines = (
+        f"- {literal(line)}" for line in [*one.comparison.lines(verbose=True, examples=False), *one.costs]
+    )
     names = (literal(side.classifier.name if side.classifier else "") for side in one.sides)
     table = [f"| | {' | '.join(names)} |\n|---|---:|---:|"]
     table += [f"| {' | '.join([literal(name), *cells])} |" for name, *cells in _rows(one.sides)]

@@ -11,8 +11,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from promptlab.data.task import Task
-from promptlab.errors import DataError
-from promptlab.records import Example, Prediction
+from promptlab.errors import DataError, bare, one_line
+from promptlab.records import Example, Prediction, shown
 from promptlab.scoring import notebook
 from promptlab.scoring import power as simulated
 from promptlab.scoring.evaluation import (
@@ -29,6 +29,8 @@ from promptlab.scoring.weights import CONFIDENCE, Difference, Verdict, differenc
 
 CLEAR = 0.8  # confidence that there is a difference; below, nothing is said of how many examples show it
 SHOWN = 5  # ids that a sentence names
+EXAMPLES = 3  # that show why a prompt is worse
+SEE = ("", "see this one", "see these two", "see these three")
 
 
 class Flip(NamedTuple):
@@ -47,6 +49,14 @@ class Flip(NamedTuple):
     def fixed(self) -> bool:
         """Whether the new prompt is the one that has it right, or scores higher."""
         return self.new.score > self.base.score
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """Text, label and both answers, for a terminal."""
+        one = self.example
+        name = f"{bare(one.id)}, canonical" if one.canonical else bare(one.id)
+        label, base, new = map(bare, (shown(one.label), self.base.answer, self.new.answer))
+        return f"{name}: {one_line(one.text)}", f"  label {label}; base {base}, new {new}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,22 +107,22 @@ class Comparison:
     @cached_property
     def canonical_broken(self) -> tuple[str, ...]:
         """The ids of the canonical examples that the base has right, or scores higher than the new prompt."""
-        base, new = (by_example(one.canonical_rows) for one in (self.base, self.new))
-        pairs = ((name, majority(base[name]), majority(new[name])) for name in base if name in new)
-        return tuple(name for name, before, after in pairs if before.score > after.score)
+        return tuple(flip.example.id for flip in self._canonical if not flip.fixed)
 
     @cached_property
     def flips(self) -> tuple[Flip, ...]:
         """The examples that only one prompt has right, or that score differently, in their order."""
-        base = by_example(self.base.rows)
-        found = []
-        for name, rows in by_example(self.new.rows).items():
-            sides = (base[name], rows)
-            before, after = map(majority, sides)
-            unsure = any(len({row.score for row in side}) > 1 for side in sides)
-            if before.score != after.score:
-                found.append(Flip(after.example, before, after, unsure))
-        return tuple(found)
+        return tuple(_flips(self.base.rows, self.new.rows))
+
+    @cached_property
+    def _canonical(self) -> tuple[Flip, ...]:
+        return tuple(_flips(self.base.canonical_rows, self.new.canonical_rows))
+
+    @property
+    def broken_flips(self) -> tuple[Flip, ...]:
+        """What the new prompt breaks, canonical examples first, those outside the split too."""
+        found = [flip for flip in (*self._canonical, *self.flips) if not flip.fixed]
+        return tuple({flip.example.id: flip for flip in found}.values())
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -152,12 +162,33 @@ class Comparison:
     @property
     def headline(self) -> str:
         """The verdict in a sentence that says what to do."""
-        again = "same prompt, other answers; " if self.flips and self.new.asks_as(self.base) else ""
-        return f"{self.verdict}: {again}{_advice(self)}"
+        return _headline(self)
+
+    @property
+    def counts(self) -> str:
+        """How many answers changed: "9 fixed, 1 broken", what matters more for the verdict first."""
+        up, down = ("fixed", "broken") if self.new.labels else ("higher", "lower")
+        both = [f"{len(self.fixed)} {up}", f"{len(self.broken)} {down}"]
+        return ", ".join(reversed(both) if self.verdict in ("worse", "broken") else both)
+
+    def lines(self, *, verbose: bool = False, examples: bool = True) -> Iterator[str]:
+        """Yield what to do, the figures, and where the prompt is worse three examples.
+
+        `verbose` adds the statistics; without `examples`, no text of one is shown.
+        """
+        some = self.broken_flips[:EXAMPLES] if examples and self.verdict in ("worse", "broken") else ()
+        yield f"{self.headline} ({SEE[len(some)]})" if some else self.headline
+        if self.difference is None and not some:
+            return
+        yield f"  {_figures(self)}"
+        yield from (f"  {line}" for line in (_statistics(self) if verbose else _chance(self)))
+        yield from (f"  {line}" for flip in some for line in flip.lines)
+        if some and (more := len(self.broken_flips) - len(some)):
+            yield f"  and {more} more broken"
 
     def __str__(self) -> str:
         """Say what to do, then why."""
-        return "\n".join(_lines(self))
+        return "\n".join(self.lines(verbose=True))
 
     def _repr_html_(self) -> str:
         rows = [("", self.new.primary_name, "wrong", "without a label")]
@@ -243,59 +274,84 @@ def compare_all(
     return tuple(found)
 
 
-def _advice(one: Comparison) -> str:
-    found, name = one.difference, one.new.primary_name
+def _flips(before: Sequence[Prediction], after: Sequence[Prediction]) -> Iterator[Flip]:
+    """Yield the examples of both sides that differ in their score."""
+    base = by_example(before)
+    for name, rows in by_example(after).items():
+        if name not in base:
+            continue
+        sides = (base[name], rows)
+        old, new = map(majority, sides)
+        if old.score != new.score:
+            unsure = any(len({row.score for row in side}) > 1 for side in sides)
+            yield Flip(new.example, old, new, unsure)
+
+
+def _headline(one: Comparison) -> str:
+    again = "same prompt, other answers; " if one.flips and one.new.asks_as(one.base) else ""
     if one.verdict == "broken":
         ids = one.canonical_broken
-        named = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+        named = ", ".join(map(bare, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
         noun = "example" if len(ids) == 1 else "examples"
-        fell = (
-            "that the base has right came out wrong" if one.new.labels else "scored lower than with the base"
-        )
-        return f"do not merge; {len(ids)} canonical {noun} {fell}: {named}"
-    if found is None:
-        return "prompt, model and texts are the same, so there is nothing to judge"
+        fell = "that the base has right came out wrong"
+        fell = fell if one.new.labels else "scored lower than with the base"
+        return f"Broken, do not merge: {again}{len(ids)} canonical {noun} {fell}: {named}; {one.counts}"
+    if one.verdict == "unchanged":
+        return "Unchanged: prompt, model and texts are the same, so there is nothing to judge"
     if one.verdict == "better":
-        return f"OK to merge; {name} rose by {found.low:.3f} or more"
+        return f"OK to merge: {again}{one.counts}"
     if one.verdict == "worse":
-        return f"do not merge; {name} fell by {-found.high:.3f} or more"
-    more = ""
-    if one.needed:
-        # Two digits: more would look like knowledge.
-        few, many = (f"{round(n, 2 - len(str(n))):,}" for n in one.needed)
-        more = f"; about {few} to {many} examples would"
-    told = f"{one.new.examples} {one.new.split} examples cannot tell whether {name} rose or fell{more}"
+        return f"Worse, do not merge: {again}{one.counts}"
     if one.no_worse:
-        return f"safe to merge, since {name} did not fall by {one.margin:g} or more, but {told}"
-    return f"do not merge it as an improvement; {told}"
+        fell = f"{one.new.primary_name} did not fall by {one.margin:g} or more"
+        return f"OK to merge: shown to be no worse, since {fell}; {again}{one.counts}"
+    return f"{_unsure(one)}: {again}{one.counts}"
 
 
-def _lines(one: Comparison) -> Iterator[str]:
-    yield one.headline
-    found, flips, n = one.difference, one.flips, one.new.examples
-    if found is None:
-        return
+def _unsure(one: Comparison) -> str:
+    cannot = f"Cannot tell from {one.new.examples} examples"
+    if one.needed is None:
+        return cannot
+    # Two digits: more would look like knowledge.
+    few, many = (f"{round(n, 2 - len(str(n))):,}" for n in one.needed)
+    return f"{cannot}; about {few} to {many} would"
+
+
+def _figures(one: Comparison) -> str:
+    """Say in a line what became of the primary metric, by the names that people know."""
+    sides = (one.base, one.new)
+    names = [side.subject for side in sides]
+    models = [side.classifier.name if side.classifier else "" for side in sides]
+    if all(models) and models[0] != models[1]:
+        same = names[0] == names[1]
+        names = models if same else [f"{a} with {b}" for a, b in zip(names, models, strict=True)]
     change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f}"
-    change += f" on {n} {one.new.split} examples"
-    risk = f"{100 * (1 - one.confidence):.2g}% risk beyond each end"
-    yield f"  {change}: {found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f} ({risk})"
+    return f"{change} on {one.new.examples} {one.new.split} examples: {' -> '.join(names)}"
+
+
+def _chance(one: Comparison) -> Iterator[str]:
     if one.lucky:
         prompts = f"{one.together} prompts judged together" if one.together > 1 else ""
         recordings = f"{one.looks} recordings on these examples" if one.looks > 1 else ""
         of = " and ".join(filter(None, (prompts, recordings)))
-        yield f"  alone it would count as better; of {of}, one may look so by chance"
+        yield f"alone it would count as better; of {of}, one may look so by chance"
+
+
+def _statistics(one: Comparison) -> Iterator[str]:
+    yield from _chance(one)
+    flips, n = one.flips, one.new.examples
+    if found := one.difference:
+        risk = f"{100 * (1 - one.confidence):.2g}% risk beyond each end"
+        yield f"{found.point:+.3f}, plausibly {found.low:+.3f} to {found.high:+.3f} ({risk})"
+    if one.needed and one.no_worse:
+        yield f"whether it is better: {_unsure(one)[0].lower()}{_unsure(one)[1:]}"
     if one.new.asks_as(one.base):
-        yield f"  noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
-    chance = sum(flip.by_chance for flip in flips)
-    unsure = f"; {chance} by chance: asked again, the same prompt gave both answers" if chance else ""
-    fixed, broken = len(one.fixed), len(one.broken)
-    if not one.new.labels:
-        yield f"  {len(flips)} answers changed their score: {fixed} higher, {broken} lower{unsure}"
-        return
-    changed = f"  {len(flips)} answers changed between right and wrong"
-    yield f"{changed}: {fixed} fixed, {broken} broken{unsure}"
-    each = (f"{name} {fixed} fixed, {broken} broken" for name, (fixed, broken) in one.by_label.items())
-    yield f"  by true label: {'; '.join(each)}"
+        yield f"noise floor: {len(flips)} of {n} answers flipped when asked again ({len(flips) / n:.1%})"
+    if chance := sum(flip.by_chance for flip in flips):
+        yield f"{chance} of the changes by chance: asked again, the same prompt gave both answers"
+    if one.new.labels:
+        each = (f"{name} {fixed} fixed, {broken} broken" for name, (fixed, broken) in one.by_label.items())
+        yield f"by true label: {'; '.join(each)}"
 
 
 def detectable(

@@ -22,7 +22,7 @@ def test_the_same_prompt_with_worse_answers_is_worse(project, judge):
     project.answer(lambda text, reply: reply if any(one in text for one in canonical) else "no label")
     done = judge()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - worse: same prompt, other answers; do not merge" in done.shown
+    assert f"FAILED {TITLE} - Worse, do not merge: same prompt, other answers" in done.shown
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_folder_that_was_renamed_is_followed_and_judged(project, judge):
     project.edit("test_prompt.py", '"prompt"', '"moved"')
     done = judge()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+    assert f"FAILED {TITLE} - Broken, do not merge" in done.shown
     by_main = "judged by main's code" in done.shown
     assert by_main == ("renamed, and judged in its old place: prompt -> moved" in done.shown)
 
@@ -195,7 +195,7 @@ def test_another_model_is_seen_where_all_texts_are_new(project, session):
     files.write(project.folder / CASSETTE, recording)
     done = session()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - incomplete: only 0 examples are recorded" in done.shown
+    assert f"FAILED {TITLE} - Incomplete: only 0 examples are recorded" in done.shown
 
 
 def test_an_extractor_that_favours_the_new_prompt_does_not_hide_that_it_is_worse(project, session):
@@ -228,7 +228,7 @@ def test_a_repository_named_by_the_environment_is_not_the_base(project, session,
     project.commit("proposed")
     done = project.judged(GIT_DIR=str(other / "x.git"))
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+    assert f"FAILED {TITLE} - Broken, do not merge" in done.shown
 
 
 def test_a_test_beside_the_prompt_does_not_make_the_base_unreadable(project, session):
@@ -243,7 +243,7 @@ def test_a_test_beside_the_prompt_does_not_make_the_base_unreadable(project, ses
     project.edit("prompt/test_prompt.py", "< 700", "< 701")
     done = session()
     assert 1 == done.code, done.shown
-    assert "broken: do not merge" in done.shown
+    assert "Broken, do not merge" in done.shown
 
 
 def test_a_base_whose_prompt_is_a_pointer_fails_and_says_what_to_do(project, session):
@@ -267,7 +267,7 @@ def test_ends_of_lines_are_those_of_a_checkout_on_both_sides(project, judge):
     project.crlf()
     done = judge()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - broken: do not merge" in done.shown
+    assert f"FAILED {TITLE} - Broken, do not merge" in done.shown
 
 
 def test_a_damaged_recording_of_the_base_fails_by_its_name(project, session):
@@ -364,7 +364,7 @@ def test_a_canonical_example_that_is_one_no_more_is_still_main_s(project, judge)
     project.rows = [row | {"canonical": ""} for row in project.rows]
     done = judge("--strict")
     assert 1 == done.code, done.shown
-    assert "by main's labels and reading: broken: do not merge; 3 canonical examples" in done.shown
+    assert "by main's labels and reading: Broken, do not merge: 3 canonical examples" in done.shown
 
 
 def test_examples_that_are_put_into_one_group_do_not_make_a_loss_invisible(project, judge):
@@ -377,7 +377,7 @@ def test_examples_that_are_put_into_one_group_do_not_make_a_loss_invisible(proje
     project.rows = [row | {"group": "all" if row["split"] == "test" else ""} for row in project.rows]
     done = judge("--strict")
     assert 1 == done.code, done.shown
-    assert "by main's labels and reading: worse: do not merge" in done.shown
+    assert "by main's labels and reading: Worse, do not merge" in done.shown
     assert "new, or in another group: 154 examples" in done.shown
 
 
@@ -432,7 +432,7 @@ def test_after_a_lucky_base_an_equal_prompt_is_not_worse_when_both_are_asked_aga
         project.edit("pyproject.toml", "http://127.0.0.1:8082", server.url)
         project.judged("--live-changed")
         assert 1 == project.judged().code
-        assert "worse: do not merge" in project.judged().shown
+        assert "Worse, do not merge" in project.judged().shown
         asked = len(server.bodies)
         project.judged("--live-changed", "--promptlab-fresh-base")
         assert asked + 154 == len(server.bodies)
@@ -470,7 +470,7 @@ def test_easy_examples_that_are_added_do_not_outvote_what_was_broken(project, ju
         project.ask(prompt, [row["text"] for row in easy], f"<label>{rows[0]['label']}</label>")
     done = judge("--strict")
     assert 1 == done.code, done.shown
-    assert "by main's labels and reading: worse: do not merge" in done.shown
+    assert "by main's labels and reading: Worse, do not merge" in done.shown
     assert "new, or in another group: 600 examples" in done.shown
 
 
@@ -482,7 +482,7 @@ def test_relabelling_without_a_change_of_the_prompt_warns_since_the_next_one_is_
     done = judge("--strict")
     assert 0 == done.code, done.shown
     assert (
-        "PromptWarning: insincere: evaluate-test: unchanged: the same requests and answers, but" in done.shown
+        "PromptWarning: insincere: evaluate-test: Unchanged: the same requests and answers, but" in done.shown
     )
     assert "relabelled: 30\n" in done.shown
 

@@ -60,6 +60,16 @@ CASES = {
 }
 
 
+SAYS = {
+    "broken": "Broken, do not merge: ",
+    "worse": "Worse, do not merge: ",
+    "leaks": "Leaks, do not merge: ",
+    "inconclusive, shown to be no worse by .05": "OK to merge: shown to be no worse, since ",
+    "inconclusive": "Cannot tell from 160 examples",
+    "better, shown to be no worse by .05 by main's labels too": "OK to merge: 30 fixed, 5 broken",
+}
+
+
 @pytest.mark.parametrize("row", CASES)
 def test_a_verdict_has_the_outcome_that_the_table_says(row):
     one = replace(CASES[row], whole=CASES[row].whole or SAME)
@@ -68,7 +78,9 @@ def test_a_verdict_has_the_outcome_that_the_table_says(row):
     verdict = row.partition(",")[0]
     assert verdict == plain.verdict == strict.verdict
     assert rows()[row][2] == (verdict if plain.outcome != "no test" else "")
-    assert str(plain.lines[0]).startswith(f"{verdict}: ")
+    assert plain.headline.startswith(SAYS.get(row, f"{verdict.capitalize()}: "))
+    assert plain.headline == str(plain.lines[0]).partition(" (see")[0]
+    assert ("no worse" if "shown to be no worse, since" in plain.headline else verdict) == plain.called
 
 
 def test_the_table_has_these_rows_and_two_for_what_was_not_judged():
@@ -81,9 +93,19 @@ def test_ok_to_merge_is_said_of_nothing_that_is_not_shown_to_be_no_worse(row):
     one = replace(CASES[row], whole=CASES[row].whole or SAME)
     (found,) = decide([one], strict=True)
     said = str(found.lines[0])
-    if "OK to merge" in said or "safe to merge" in said:
+    assert ("OK to merge" in said) == (row in SAYS and SAYS[row].startswith("OK to merge"))
+    if "OK to merge" in said:
         assert found.comparison.no_worse
-        assert found.outcome in ("passes", "warns")
+        assert "passes" == found.outcome
+
+
+def test_no_worse_has_to_be_shown_by_main_s_labels_too():
+    one = judged(*ABOUT, main=ByMain(*UNSURE, (), (), ("e1",), ()))
+    found, strict = (decide([one], strict=strict)[0] for strict in (False, True))
+    assert ("inconclusive", "warns", "fails") == (found.called, found.outcome, strict.outcome)
+    assert "Cannot tell: shown to be no worse by this branch's labels and reading, and not by main's" == (
+        found.headline
+    )
 
 
 def test_what_main_calls_worse_too_fails_without_strict():
@@ -98,7 +120,7 @@ def test_worse_by_the_branch_alone_is_contested_as_well():
 
 def test_the_release_is_named_and_no_loss_since_it_is_what_counts():
     (one,) = decide([judged(*UNSURE, anchor=True)], strict=True)
-    assert "inconclusive: no loss since the release is shown" == str(one.lines[0])
+    assert "No loss since the release is shown: 20 fixed, 22 broken" == str(one.lines[0])
     assert "  judged against the release main (0), so that small losses do not add up" in map(str, one.lines)
     assert "passes" == one.outcome
 
@@ -106,9 +128,7 @@ def test_the_release_is_named_and_no_loss_since_it_is_what_counts():
 def test_of_main_s_comparison_verdict_and_figures_are_shown():
     one = decide([judged(*BETTER, main=ByMain(*ABOUT, (), (), ("e1", "e2"), ("e3",)))], strict=False)[0]
     said = one.explanation.splitlines()
-    (start,) = [
-        n for n, line in enumerate(said) if line.startswith("  by main's labels and reading: inconclusive: ")
-    ]
+    start = said.index("  by main's labels and reading: no worse")
     assert said[start + 1].startswith("  macro F1 ")
     assert "  new, or in another group: 1 examples: e3" == said[start + 2]
     assert "  no longer judged, and wrong by main's reading: 2 examples: e1, e2" == said[start + 3]
@@ -144,7 +164,7 @@ def test_what_cannot_be_judged_cannot_be_compared(fields):
 
 def test_the_same_prompt_is_said_to_be_the_same():
     (one,) = decide([judged(None, None, same=True, whole=SAME)], strict=False)
-    assert "unchanged: prompt and model are the same, so there is nothing to judge" == str(one.lines[0])
+    assert "Unchanged: prompt and model are the same, so there is nothing to judge" == str(one.lines[0])
 
 
 def test_strict_wants_main_to_show_it_too():

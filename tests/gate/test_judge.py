@@ -35,7 +35,7 @@ def test_nothing_of_the_branch_is_run(project, gate, tmp_path):
     project.write("pytest.ini", "[pytest]\naddopts = --collect-only -p conftest\n")
     done = gate()
     assert 1 == done.code, done.shown
-    assert "broken: do not merge" in done.shown
+    assert "Broken, do not merge" in done.shown
     assert "- judged by main's code\n" in done.comment
     assert "author's code" not in done.comment
     assert not mark.exists()

@@ -62,7 +62,7 @@ def test_a_tag_named_like_the_base_is_not_taken_for_it(project, monkeypatch, cap
     assert f"{name}: could be any of refs/" in capfd.readouterr().err
     assert not mark.exists()
     assert 1 == cli.main(["gate", "refs/remotes/origin/main", sha])
-    assert "broken: do not merge" in capfd.readouterr().out
+    assert "Broken, do not merge" in capfd.readouterr().out
     assert not mark.exists()
 
 
@@ -128,7 +128,7 @@ def test_a_note_that_the_scorer_reads_is_main_s(project, judge):
     done = judge("--strict")
     assert 1 == done.code, done.shown
     assert "relabelled: 60\n" in done.shown
-    assert "by main's labels and reading: worse: do not merge" in done.shown
+    assert "by main's labels and reading: Worse, do not merge" in done.shown
 
 
 @pytest.mark.thorough

@@ -158,7 +158,7 @@ def test_a_comment_holds_the_verdict_first_and_folds_the_flips():
         shown.index(one)
         for one in (
             "evaluations fail",
-            "worse: do not merge",
+            "Worse, do not merge",
             "| macro F1 |",
             "word by word",
             "broken</summary>",

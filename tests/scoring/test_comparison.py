@@ -53,7 +53,9 @@ def test_the_verdict_is_taken_from_the_bounds(fixed, broken, verdict):
     assert verdict == found.verdict
     assert fixed == len(found.fixed)
     assert broken == len(found.broken)
-    assert str(found).startswith(f"{verdict}: ")
+    does = {"better": "OK to merge: ", "worse": "Worse, do not merge: "}
+    if not found.no_worse or verdict == "better":
+        assert found.headline.startswith(does.get(verdict, "Cannot tell from 160 examples: "))
 
 
 def test_swapped_prompts_swap_the_verdict():
@@ -72,7 +74,7 @@ def test_nothing_is_judged_where_neither_request_nor_score_differs():
 def test_the_same_prompt_is_judged_by_its_other_answers():
     base, other = answered([True] * 40), answered([True] * 30 + [False] * 10)
     found = pl.compare(base, other)
-    assert str(found).startswith("worse: same prompt, other answers; do not merge; ")
+    assert str(found).startswith("Worse, do not merge: same prompt, other answers; 10 broken, 0 fixed")
     assert not found.no_worse
     assert "noise floor: 10 of 40 answers flipped when asked again (25.0%)" in str(found)
 
@@ -97,16 +99,14 @@ def test_each_verdict_says_what_to_do():
         replace(one, canonical_rows=tuple(some)) for one, some in zip(marked, (rows, wrong), strict=True)
     ]
     cases = {
-        "better: OK to merge; macro F1 rose by 0.0": pair(160, 30, 5),
-        "worse: do not merge; macro F1 fell by 0.1": pair(160, 5, 30),
-        "inconclusive: safe to merge, since macro F1 did not fall by 0.05 or more, but 400 test": pair(
-            400, 12, 12
+        "OK to merge: 30 fixed, 5 broken\n": pair(160, 30, 5),
+        "Worse, do not merge: 30 broken, 5 fixed (see these three)\n": pair(160, 5, 30),
+        "OK to merge: shown to be no worse, since macro F1 did not fall by 0.05 or more; 12 fixed, 12 broken": (
+            pair(400, 12, 12)
         ),
-        "inconclusive: do not merge it as an improvement; 160 test examples cannot tell whether macro F1 rose": (
-            pair(160, 20, 18)
-        ),
-        "unchanged: prompt, model and texts are the same": (unchanged, unchanged),
-        "broken: do not merge; 1 canonical example that the base has right came out wrong: e0": broken,
+        "Cannot tell from 160 examples: 20 fixed, 18 broken\n": pair(160, 20, 18),
+        "Unchanged: prompt, model and texts are the same": (unchanged, unchanged),
+        "Broken, do not merge: 1 canonical example that the base has right came out wrong: e0; 12 broken, ": broken,
     }
     for sentence, sides in cases.items():
         assert str(pl.compare(*sides)).startswith(sentence)
@@ -146,9 +146,48 @@ def test_flips_of_prompts_that_were_asked_several_times_say_which_are_chance():
     flips = [n for n in range(40) if base.rows[n].correct != new.rows[n].correct]
     found = pl.compare(thrice(base, flips[:1]), thrice(new, flips[1:2]))
     assert [True, True, False, False, False] == [flip.by_chance for flip in found.flips]
-    assert "3 fixed, 2 broken; 2 by chance: asked again, the same prompt gave both answers" in str(found)
+    assert "2 of the changes by chance: asked again, the same prompt gave both answers" in str(found)
     assert 40 == found.new.examples
     assert "n = 40, each asked 3 times" == found.new.size
+
+
+def test_three_that_the_prompt_breaks_are_shown_canonical_ones_first():
+    """Texts are hostile: none of their controls reaches the terminal."""
+    base, new = pair(160, 2, 12)
+    hostile = replace(base.rows[4].example, text="a \x1b[31mred\u202e\n text", canonical=True)
+    assert (True, False) == (base.rows[4].correct, new.rows[4].correct)
+    base, new = (
+        replace(one, rows=(*one.rows[:4], replace(one.rows[4], example=hostile), *one.rows[5:]))
+        for one in (base, new)
+    )
+    marked = [replace(one, canonical_rows=one.rows[4:5]) for one in (base, new)]
+    first, figures, *lines = pl.compare(*marked).lines()
+    assert "e4; 12 broken, 2 fixed (see these three)" == first.partition("wrong: ")[2]
+    assert "  macro F1 0.500 -> 0.438 on 160 test examples: " in figures
+    assert [
+        r"  e4, canonical: 'a \x1b[31mred\u202e text'",
+        "    label weather; base weather, new food",
+        "  e0: 'text 0'",
+        "    label weather; base weather, new food",
+        "  e1: 'text 1'",
+        "    label food; base food, new weather",
+        "  and 9 more broken",
+    ] == lines
+    assert [first.partition(" (see")[0], figures] == list(pl.compare(*marked).lines(examples=False))
+
+
+def test_what_is_compared_has_its_name_and_models_theirs_where_they_differ():
+    base, new = pair(160, 20, 18)
+    base, new = replace(base, name="first"), replace(new, name="iteration 2")
+
+    def named(*sides):
+        return str(pl.compare(*sides)).split("\n")[1].partition(" examples: ")[2]
+
+    first, second = f"first ({base.prompt.id})", f"iteration 2 ({new.prompt.id})"
+    assert f"{first} -> {second}" == named(base, new)
+    large = replace(new, classifier=replace(MODEL, name="large"))
+    assert f"{first} with small -> {second} with large" == named(base, large)
+    assert "small -> large" == named(base, replace(base, classifier=replace(MODEL, name="large")))
 
 
 def test_flips_are_shown_side_by_side():
@@ -220,9 +259,13 @@ def test_how_many_examples_would_tell_is_said_only_where_the_data_say_so():
     found = pl.compare(*pair(160, 23, 14))
     few, many = found.needed
     assert 160 < few < 400 < many
+    assert found.no_worse
     assert re.search(
-        r"cannot tell whether macro F1 rose or fell; about \d+ to [\d,]+ examples would$", found.headline
+        r"\n  whether it is better: cannot tell from 160 examples; about \d+ to [\d,]+ would\n", str(found)
     )
+    unsure = pl.compare(*pair(160, 23, 35))
+    said = r"^Cannot tell from 160 examples; about \d+ to [\d,]+ would: 23 fixed, 35 broken$"
+    assert re.search(said, unsure.headline)
     for sides in (
         pair(160, 20, 18),
         pair(160, 12, 12),

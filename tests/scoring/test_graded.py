@@ -158,7 +158,11 @@ def test_prompts_are_compared_by_their_scores():
     low, high = result([0.25, 0.5] * 30), result([0.75, 0.5] * 30, prompt=pl.Prompt("two"))
     found = pl.compare(low, high)
     assert ("better", 30, 0) == (found.verdict, len(found.fixed), len(found.broken))
-    assert "30 answers changed their score: 30 higher, 0 lower" in str(found)
+    assert "OK to merge: 30 higher, 0 lower" == found.headline
+    assert (
+        "Worse, do not merge: 30 lower, 0 higher (see these three)"
+        == str(pl.compare(high, low)).split("\n")[0]
+    )
     assert "worse" == pl.compare(high, low).verdict
     assert "by true label" not in str(found)
 
