@@ -356,6 +356,7 @@ WRITERS = {
     "gate.worktree.lay": "a copy out of git, in a private folder",
     "models.prompts.save_prompt": "the prompt that the user saves, byte by byte",
     "plugin.decisions._write": "masked piece by piece, before it is escaped",
+    "plugin.lab._kept": "masked",
     "plugin.junit.withhold": "pytest's own file, after what tests said was masked",
     "plugin.resuming.Resuming.finished": "names of recordings, and hashes",
     "plugin.sharing.turn": "a private folder, for other processes of the session",

@@ -229,9 +229,11 @@ class Task:
         cut_off = reply.stop_reason in ("max_tokens", "model_context_window_exceeded")
         if not text.strip():
             return None, "truncated" if cut_off else "empty"
-        # Some servers repeat the start of the reply that they were given, others leave it out.
-        text = text if text.startswith(prompt.reply_prefix) else prompt.reply_prefix + text
-        return read_answer(self.extract, self.labels, text, cut_off=cut_off)
+        return read_answer(self.extract, self.labels, _begun(text, prompt), cut_off=cut_off)
+
+    def found(self, reply: Reply, prompt: Prompt) -> Any:
+        """Return what `extract` finds in a reply to a prompt, a label or not."""
+        return self.extract(_begun(reply.text, prompt))
 
     def grade(self, example: Example, answer: Any) -> float:
         """Score an answer from 0 to 1: whether it is the label, or what `score` says; ScorerError."""
@@ -268,6 +270,11 @@ def _hash(examples: tuple[Example, ...]) -> str:
         disputed = [True] if e.disputed else []
         digest.update(json.dumps([e.id, e.text, e.label, e.note, e.canonical, e.group, *disputed]).encode())
     return digest.hexdigest()
+
+
+def _begun(text: str, prompt: Prompt) -> str:
+    """Return an answer with the prompt's reply prefix: some servers repeat it, others leave it out."""
+    return text if text.startswith(prompt.reply_prefix) else prompt.reply_prefix + text
 
 
 def _text_of(message: Any) -> str:

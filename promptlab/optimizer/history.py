@@ -63,6 +63,12 @@ class Candidate:
     left: str = ""
 
     @property
+    def subject(self) -> str:
+        """Its name for people: "iteration 2 (ade37cc5)"."""
+        known = self.validation or self.minibatch
+        return known.subject if known else f"prompt {self.prompt.id}"
+
+    @property
     def answered(self) -> int:
         """How many validation examples it has answered."""
         return self.validation.examples if self.validation else 0
@@ -122,7 +128,7 @@ class Iteration:
 
     @property
     def verdict(self) -> str:
-        """Say in words what came out."""
+        """Say in words what came out. The critic is sent this: other words would make recordings stale."""
         best = self.best
         came = f"{best.prompt.id} of {best.proposer} is best" if self.accepted else "no new prompt is better"
         return f"{came}: {best.figure} validation examples"

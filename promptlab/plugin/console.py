@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -55,11 +56,11 @@ class Console(Output):
     def _write(self, line: str, verbosity: int) -> None:
         """Write at once; pytest's own output stays whole."""
         if self._config is None:
-            print(harmless(masked(line)))  # noqa: T201 - that is what it is for
+            print(harmless(printable(masked(line))))  # noqa: T201 - that is what it is for
         elif self._reporter and self._config.get_verbosity() >= verbosity:
             with self._without_bar(), self._uncaptured():
                 self._reporter.ensure_newline()
-                self._reporter.write_line(harmless(masked(line)))
+                self._reporter.write_line(harmless(printable(masked(line))))
 
     def _without_bar(self) -> contextlib.AbstractContextManager[None]:
         """Take the line that moves away, if there is one, while another is written."""
@@ -90,8 +91,8 @@ class _Terminal(io.TextIOBase):
 
 
 def shielded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines, masked; on GitHub, between marks that stop it from running commands found in them."""
-    lines = map(masked, lines)
+    """Yield lines, masked and printable; on GitHub, between marks that stop it from running commands in them."""
+    lines = (printable(masked(line)) for line in lines)
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield from lines
         return
@@ -99,6 +100,15 @@ def shielded(lines: Iterable[str]) -> Iterator[str]:
     yield f"::stop-commands::{token}"
     yield from lines
     yield f"::{token}::"
+
+
+def printable(line: str) -> str:
+    """Escape what is no text on a terminal: controls, those that turn letters around, halves of characters."""
+    if line.isprintable():
+        return line
+    return "".join(
+        one if one.isprintable() or unicodedata.category(one) == "Zs" else repr(one)[1:-1] for one in line
+    )
 
 
 def harmless(line: str) -> str:

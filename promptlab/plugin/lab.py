@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Unpack
 
 import pytest
 
-from promptlab import network
+from promptlab import network, secrets
 from promptlab.cassettes import format as files
 from promptlab.cassettes import recorder, snapshots
 from promptlab.cassettes.format import UNKNOWN, Origin
@@ -42,7 +42,7 @@ from promptlab.models import progress, prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import shown_url, url_of
 from promptlab.models.profiles import ROLES, Profile
-from promptlab.models.prompts import classifier_of, model_of
+from promptlab.models.prompts import classifier_of, files_of, model_of
 from promptlab.models.spending import Budget
 from promptlab.optimizer import loop
 from promptlab.optimizer.forward import REJECTABLE
@@ -351,7 +351,7 @@ class Lab:
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
         known = {split: baselines(task, split) for split in ("validation", "test")}
-        lines = terminal.run(run, seconds, known)
+        lines = terminal.run(run, seconds, known, verbose=self._settings.verbose)
         return self._outcome(job, task, run, [run.test_first, run.test], list(lines))
 
     async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
@@ -418,7 +418,10 @@ class Lab:
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)
-        lines = list(terminal.evaluation(result, baselines(task, result.split)))
+        with self._closed(job):
+            outside = terminal.outside_the_set(task, result)
+        known, verbose = baselines(task, result.split), self._settings.verbose
+        lines = list(terminal.evaluation(result, known, verbose=verbose, outside=outside))
         lines += [f"note: {notice}"] if notice else []
         pairs = self._pairs(job, task, result)
         again = [pair.base for pair in pairs if pair.base and pair.again]
@@ -455,7 +458,12 @@ class Lab:
         page = self._settings.pages / f"{job.task}-{job.next_name}.html"
         split = "test" if isinstance(result, Run) else result.split
         html.write(page, result, source, baselines(task, split), texts=self._settings.texts)
-        section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, f"report: {page}"])
+        kept = (
+            [f"best prompt: {_kept(result, page)}"]
+            if isinstance(result, Run) and self._settings.texts
+            else []
+        )
+        section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, *kept, f"report: {page}"])
         return Outcome(result, [section], looks)
 
     # -- each piece of work once ----------------------------------------------------------------
@@ -645,6 +653,19 @@ class Lab:
             note = f"recorded on older data; {self._command()} records it again"
             self._results.sections.append((f"{task.name}: {name}", [note]))
         return recorded
+
+
+def _kept(run: Run, page: Path) -> Path:
+    """Write a run's best prompt beside its page, as the files of a prompt's folder; what looks like a key is masked."""
+    folder = page.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = files_of(run.best)
+    for name in prompts.FILES:
+        (folder / name).unlink(missing_ok=True)
+        if name in texts:
+            text = secrets.masked(texts[name])
+            (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    return folder
 
 
 def current_test() -> str:

@@ -323,8 +323,11 @@ def _figures(one: Comparison) -> str:
     names = [side.subject for side in sides]
     models = [side.classifier.name if side.classifier else "" for side in sides]
     if all(models) and models[0] != models[1]:
-        same = names[0] == names[1]
-        names = models if same else [f"{a} with {b}" for a, b in zip(names, models, strict=True)]
+        names = (
+            models
+            if one.base.prompt == one.new.prompt
+            else [f"{a} with {b}" for a, b in zip(names, models, strict=True)]
+        )
     change = f"{one.new.primary_name} {one.base.primary:.3f} -> {one.new.primary:.3f}"
     return f"{change} on {one.new.examples} {one.new.split} examples: {' -> '.join(names)}"
 

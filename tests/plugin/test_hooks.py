@@ -13,6 +13,7 @@ import pytest
 
 from promptlab.cassettes import format as files
 from promptlab.cassettes.format import read_header
+from promptlab.models import prompts
 from promptlab.optimizer import loop
 from promptlab.plugin.lab import Lab
 
@@ -113,7 +114,7 @@ def test_a_session_is_recorded_and_replayed_without_its_server(recorded):
 def test_a_run_is_made_once_for_all_tests(recording):
     _, printed, asked = recording
     assert 1 == printed.count("topics: iteration 1/2")
-    calls = int(re.search(r"total, with test +(\d+)", printed)[1])
+    calls = int(re.search(r"total  +with test +(\d+)", printed)[1])
     assert asked == calls + len(examples.task().split("validation"))
 
 
@@ -124,7 +125,7 @@ def test_each_iteration_is_a_line_while_the_session_runs(recorded):
     result.stdout.re_match_lines(
         [
             r"test_topics\.py::test_one $",
-            r"topics: iteration 1/2  \d+ new prompts  \w{8} of rewritten is best: macro F1 1\.000 on 20 validation examples  \d+ calls  [\d,]+ tokens",
+            r"topics: iteration 1/2  \d+ new prompts  iteration 1 \(\w{8}\) of rewritten is best: macro F1 1\.000 on 20 validation examples  \d+ calls  [\d,]+ tokens",
             r"test_topics\.py::test_one PASSED +\[ *33%\]",
         ]
     )
@@ -136,24 +137,48 @@ def test_without_v_no_line_is_shown_before_the_summary(recorded):
     assert "iteration 1/2" not in result.stdout.str()
 
 
-def test_the_summary_prints_the_table_and_says_where_the_page_is(recorded):
+WON = [
+    r"=+ topics: optimize =+",
+    r"the prompt was improved: macro F1 on test 0\.\d{3} -> 1\.000",
+    r"  [1-9] fixed, 0 broken of 30 test examples, which the search never saw",
+    r"  first \(\w{8}\): \d+ characters",
+    r"  iteration 1 \(\w{8}\): \d+ characters, proposed by rewritten",
+    r"    system\.md: .*added 'Better: say .*",
+]
+
+
+def test_the_summary_says_what_was_won_and_where_page_and_prompt_are(recorded):
     result = recorded.runpytest()
     result.stdout.re_match_lines(
         [
-            r"=+ topics: optimize =+",
-            r"the prompt was improved: macro F1 on test 0\.\d{3} -> 1\.000",
-            r"  first prompt \w{8}: \d+ characters",
-            r"  best prompt \w{8}: \d+ characters, proposed by rewritten",
-            r"    system\.md: .*added 'Better: say .*",
-            r"better: OK to merge; macro F1 rose by 0\.\d{3} or more",
-            r"  macro F1 0\.\d{3} -> 1\.000 on 30 test examples: \+0\.\d{3}, plausibly .* \(5% risk beyond each end\)",
-            r"  [1-9] answers changed between right and wrong: [1-9] fixed, 0 broken",
-            r"prompt +proposed by +characters +macro F1 on validation +outcome +calls +tokens in +tokens out +seconds",
-            r"0 \w{8} +first +\d+ +\d\.\d{3} \(.*\) \(n = \d+\) +.*",
-            r"1 \w{8} +rewritten +\d+ +1\.000 \(.*\) \(n = 20\) +kept +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
-            r"1 \w{8} +\w+ +\d+ +\d\.\d{3} \(.*\) \(n = \d+\) +.*",
-            r"final \w{8} +rewritten +\d+ +1\.000 \(.*\) \(n = 20\) +selected, optimistic",
-            r"total, with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            *WON,
+            r"  \d+ calls to small and large, [\d,]+ tokens in, [\d,]+ out, price unknown",
+            r"recorded \d{4}-\d\d-\d\d from synthetic at loopback",
+            r"best prompt: .*/\.promptlab/topics-optimize",
+            r"report: .*/\.promptlab/topics-optimize\.html",
+        ],
+        consecutive=False,
+    )
+    text = result.stdout.str()
+    assert [] == [what for what in ("plausibly", "95%", "seconds", "rewritten +") if what in text]
+    best = prompts.load_prompt(recorded.path / ".promptlab/topics-optimize")
+    assert best.system.startswith("Better: say ")
+
+
+def test_with_v_the_summary_has_the_statistics_and_the_table_of_all_prompts(recorded):
+    result = recorded.runpytest("-v")
+    result.stdout.re_match_lines(
+        [
+            *WON,
+            r"OK to merge: [1-9] fixed, 0 broken",
+            r"  macro F1 0\.\d{3} -> 1\.000 on 30 test examples: first \(\w{8}\) -> iteration 1 \(\w{8}\)",
+            r"  \+0\.\d{3}, plausibly .* \(5% risk beyond each end\)",
+            r"round +prompt +proposed by +characters +macro F1 on validation +outcome +calls +tokens in +tokens out +seconds",
+            r"0 +first \(\w{8}\) +first +\d+ +\d\.\d{3} \(.*\) \(n = \d+\) +.*",
+            r"1 +iteration 1 \(\w{8}\) +rewritten +\d+ +1\.000 \(.*\) \(n = 20\) +kept +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
+            r"1 +iteration 1 \(\w{8}\) +\w+ +\d+ +\d\.\d{3} \(.*\) \(n = \d+\) +.*",
+            r"final +iteration 1 \(\w{8}\) +rewritten +\d+ +1\.000 \(.*\) \(n = 20\) +selected, optimistic",
+            r"total +with test +\d+ +[\d,]+ +[\d,]+ +\d+\.\d",
             r"examples +weather +food",
             r"train +\d+ +\d+",
             r"first \(\w{8}\) on test \(n = \d+\): macro F1 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\), accuracy .*",
@@ -315,7 +340,7 @@ def test_the_number_of_calls_is_told_before_they_are_made(recorded):
     most = int(
         re.search(r"promptlab: topics: optimize: at most ([\d,]+) calls: .*; test", text, re.MULTILINE)[1]
     )
-    assert int(re.search(r"total, with test +(\d+)", text)[1]) <= most
+    assert int(re.search(r"  (\d+) calls to small", text)[1]) <= most
     calls = len(examples.task().split("validation"))
     assert f"promptlab: topics: evaluate-validation: {calls} calls" in text
     loss = float(

@@ -232,7 +232,10 @@ def test_a_run_is_told_iteration_by_iteration(run):
 
 def test_an_iteration_is_one_line(run):
     line = lines.iteration(run.history[0], 2)
-    assert re.match(r"iteration 1/2  \d+ new prompts  \w{8} of rewritten is best: macro F1 1.000 on 20", line)
+    assert re.match(
+        r"iteration 1/2  \d+ new prompts  iteration 1 \(\w{8}\) of rewritten is best: macro F1 1.000 on 20",
+        line,
+    )
     assert "\n" not in line
 
 
@@ -272,7 +275,7 @@ def test_a_run_claims_no_more_than_test_shows(run, first, best, said):
 
 
 def test_a_run_shows_how_many_examples_of_each_label_each_split_has(run):
-    said = list(lines.run(run, dict.fromkeys(range(3), 0.0), NO_BASELINES))
+    said = list(lines.run(run, dict.fromkeys(range(3), 0.0), NO_BASELINES, verbose=True))
     document = re.sub(r"<.*?>", " ", page.render(run, ""))
     for split, counts in task().counts.items():
         row = f"{split} {' '.join(map(str, counts.values()))}"
@@ -282,7 +285,7 @@ def test_a_run_shows_how_many_examples_of_each_label_each_split_has(run):
 
 def test_every_figure_has_its_interval():
     result = hostile("x")
-    shown = "\n".join(lines.evaluation(result, ()))
+    shown = "\n".join(lines.evaluation(result, (), verbose=True))
     document = page.render(result, "")
     ends = result.intervals
     for one in (ends.macro_f1, ends.accuracy, ends.without_label, *(label.f1 for label in ends.labels)):
