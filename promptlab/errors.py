@@ -68,17 +68,27 @@ class RecordingError(PromptlabError):
 
 
 class CassetteMiss(PromptlabError):
-    """A call, `asked_for`, is not in the recording; `record_with` is the command that records it."""
+    """A call, `asked_for`, is not in the recording; `record_with` is the command that records it.
 
-    def __init__(self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request") -> None:
+    `why` says in full what differs. A session shows it once: where `told` names the test that has shown it,
+    the others refer to that.
+    """
+
+    def __init__(
+        self, path: str, record_with: str, *, empty: bool, asked_for: str = "a request", why: str = ""
+    ) -> None:
         self.path, self.record_with, self.empty, self.asked_for = (path, record_with, empty, asked_for)
-        why = (
+        self.told = ""
+        differs = (
             "Nothing has been recorded there yet."
             if empty
             else "The model, a parameter, the prompt or the text differs from the recording."
         )
-        self.reason = f"no recording of {asked_for} in {path}. {why}"
+        self.reason = why or f"no recording of {asked_for} in {path}. {differs}"
         super().__init__(f"{self.reason} To record it: {record_with}")
+
+    def __str__(self) -> str:
+        return f"{self.path} lacks calls, see {self.told}" if self.told else super().__str__()
 
 
 def reject_unknown(settings: Mapping[str, object], known: Collection[str], name: str) -> None:

@@ -51,14 +51,21 @@ _open = threading.Lock()  # vcrpy patches the whole process: two open cassettes 
 
 
 @contextlib.contextmanager
-def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -> Iterator[IndexedCassette]:
+def use(
+    path: Path,
+    *,
+    mode: Mode,
+    record_with: str,
+    origin: Origin = UNKNOWN,
+    go_on: str = "run the same command again",
+) -> Iterator[IndexedCassette]:
     """Replay the calls recorded in `path`, or make and record them.
 
     While calls are made, each reply is appended to a journal beside the file as it arrives, and the file
     is written once the block has ended without an error. A block that did not end so is resumed from its
     journal by the next one: no reply is paid twice. "live" replaces the recording by what the block asked
     for; "changed" adds to it. A call that was not recorded raises CassetteMiss in the caller of the API, with
-    the command `record_with`; a file that cannot be read or written raises RecordingError before any call.
+    the command `record_with`; a KeyboardInterrupt says what is kept and how to `go_on`. A file that cannot be read or written raises RecordingError before any call.
     """
     recorder = vcr.VCR()
     recorder.register_persister(_NoFiles)
@@ -73,10 +80,12 @@ def use(path: Path, *, mode: Mode, record_with: str, origin: Origin = UNKNOWN) -
         raise RecordingError(f"{path}: another cassette is in use in this process; close that one first")
     cassette = None
     try:
-        with IndexedCassette.use(**config, mode=mode, record_with=record_with) as cassette:
+        with IndexedCassette.use(**config, mode=mode, record_with=record_with, go_on=go_on) as cassette:
             told = recorded.set(cassette.answers)
             try:
                 yield cassette
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(cassette.interrupted) from None
             finally:
                 recorded.reset(told)
         cassette.keep(origin)  # not before vcrpy's patches are gone: an error here would leave them in place
@@ -97,8 +106,9 @@ class _NoFiles:
 class IndexedCassette(Cassette):  # type: ignore[misc]
     """A cassette whose calls are found by the key of the request, at the same cost in any size."""
 
-    def __init__(self, path: str, *, mode: Mode, record_with: str, **config: Any) -> None:
+    def __init__(self, path: str, *, mode: Mode, record_with: str, go_on: str = "", **config: Any) -> None:
         super().__init__(path, **config)
+        self.go_on = go_on
         self.file, self.mode, self.record_with = Path(path), mode, record_with
         self.recording = Recording()  # what the file held when it was opened
         self.played: set[str] = set()  # keys of the calls that were answered, recorded ones and new ones
@@ -130,6 +140,14 @@ class IndexedCassette(Cassette):  # type: ignore[misc]
     def kept(self) -> int:
         """How many replies the journal holds: they outlive a run that stops."""
         return len(self._calls.keys() - self.recording.calls.keys()) if self._journal else 0
+
+    @property
+    def interrupted(self) -> str:
+        """What to know where the run was interrupted: what is kept, and how to go on."""
+        if self._journal is None:
+            return "interrupted; no call was made, and nothing is lost"
+        kept = f"{self.kept} replies are kept in {self._journal.path} and will not be asked for again"
+        return f"interrupted; {kept}. To go on: {self.go_on}"
 
     def can_play_response_for(self, request: VcrRequest) -> bool:
         """Say whether the request is recorded; on replay, CassetteMiss where it is not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import shlex
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -103,6 +104,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         plan=pytestconfig.getoption("promptlab_plan"),
         max_cost=pytestconfig.getoption("promptlab_max_cost"),
         afresh=pytestconfig.getoption("promptlab_afresh"),
+        invocation=shlex.join(["pytest", *map(str, pytestconfig.invocation_params.args)]),
         verbose=pytestconfig.get_verbosity() > 0,
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )
@@ -118,6 +120,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """End an interrupted session with what is kept and the command that goes on, not with a place in the code."""
+    try:
+        return (yield)
+    except KeyboardInterrupt as error:
+        if not error.args:
+            raise
+        pytest.exit(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Attach the figures that a test looked at to its report, and so to JUnit."""
     try:
@@ -129,9 +142,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Mask keys in what a test said, before it is shown or written."""
-    return _masked((yield))
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mask keys in what a test said, before it is shown or written; say what is not recorded once."""
+    report = _masked((yield))
+    if call.excinfo is not None:
+        from promptlab.errors import CassetteMiss
+
+        if isinstance(miss := call.excinfo.value, CassetteMiss):
+            miss.told = miss.told or item.nodeid
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

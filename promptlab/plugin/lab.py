@@ -19,7 +19,7 @@ import pytest
 
 from promptlab import network, secrets
 from promptlab.cassettes import format as files
-from promptlab.cassettes import recorder, snapshots
+from promptlab.cassettes import misses, recorder, snapshots
 from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data import overlap
@@ -38,7 +38,7 @@ from promptlab.gate.answers import Answers
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.gate.migration import Migration, migration
-from promptlab.models import progress, prompts
+from promptlab.models import catalog, progress, prompts
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import shown_url, url_of
 from promptlab.models.profiles import ROLES, Profile
@@ -89,6 +89,7 @@ class Settings:
     plan: bool = False  # whether calls that are not recorded are planned, not missed
     max_cost: float | None = None  # dollars that the session may spend
     afresh: bool = False  # whether what a stopped session has finished is made again
+    invocation: str = "run the same command again"  # by which an interrupted session goes on
     verbose: bool = False  # whether the summary has the statistics too
 
     @property
@@ -343,10 +344,12 @@ class Lab:
             self._announce(job, calls, cassette)
             try:
                 run, seconds = synchronous(self._steps)(task, settings)
-            except CassetteMiss:
-                if not self._settings.plan:
-                    raise
+            except CassetteMiss as miss:
                 prompt = settings.get("prompt")
+                if not self._settings.plan:
+                    raise self._run_differs(
+                        job, task, cassette, prompt, search + critic + test, miss
+                    ) from None
                 raise Planned(plan.of_run(job.title, task, job.models, prompt, most, self._usage)) from None
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
@@ -376,17 +379,62 @@ class Lab:
         marked = prompts.requests(prompt, task.canonical, model, loop.CANONICAL)
         others = self._of_base(job, task, prompt, split, repeats)
         with self._recording(job, task) as cassette:
-            if not self._settings.plan:
-                settings.setdefault("canonical", loop.canonical_times(cassette, marked))
-            missing = cassette.missing([*asked, *marked, *others])
+            often = loop.CANONICAL if self._settings.plan else loop.canonical_times(cassette, marked)
+            often = settings.setdefault("canonical", often)
+            wanted = [*asked, *(one for one in marked if one.repeat < often), *others]
+            missing = cassette.missing(wanted)
             if self._settings.plan and missing:
                 raise Planned(plan.of_requests(job.title, missing, self._usage))
+            if missing and not self._settings.makes_calls:
+                raise self._differs(job, task, cassette, prompt, (missing, len(wanted)))
             self._announce(job, f"{len(missing):,} calls", cassette)
             result = loop.evaluate(task, prompt, classifier=model, split=split, **settings)
             result = replace(result, name=prompts.name_of(job.place.folder) if job.place else "")
             if others:
                 synchronous(self._ask)(others)
         return self._evaluated(job, task, result)
+
+    def _differs(
+        self,
+        job: _Job,
+        task: Task,
+        cassette: IndexedCassette,
+        prompt: Prompt,
+        counts: tuple[list[Request], int],
+    ) -> CassetteMiss:
+        """Say what an evaluation that is not recorded differs in, how many calls it lacks, and what they cost."""
+        (model,), (missing, whole), recording = job.models, counts, cassette.recording
+        differs = list(misses.of_prompt(prompt, model, recording, task.examples))
+        if recording.calls and not differs:
+            about = {prompts.build(prompt, one.text, model).messages: one for one in task.examples}
+            differs = list(misses.of_texts([(about[one.messages], one) for one in missing], recording))
+        known = plan.of_requests(job.title, missing, self._usage).dollars if catalog.price(model) else None
+        dollars = [] if known is None else [f"about {plan.cost(known)}"]
+        return self._miss(job, differs, [f"{len(missing):,} of {whole:,} calls to record", *dollars])
+
+    def _run_differs(
+        self,
+        job: _Job,
+        task: Task,
+        cassette: IndexedCassette,
+        prompt: Prompt | None,
+        most: int,
+        miss: CassetteMiss,
+    ) -> CassetteMiss:
+        """Say what an optimization that is not recorded differs in, and how many calls it may take."""
+        recording, (classifier, critic) = cassette.recording, job.models
+        first = prompt or prompts.first(task)
+        differs = [*misses.of_prompt(first, classifier, recording, task.examples)]
+        differs += [f"critic: {one}" for one in misses.of_model(critic, recording)]
+        other = f"{miss.asked_for} is not recorded, so settings or data of the search differ"
+        return self._miss(job, differs or [other], [f"at most {most:,} calls to record"])
+
+    def _miss(self, job: _Job, differs: list[str], takes: list[str]) -> CassetteMiss:
+        empty = not files.read_header(job.path)
+        path = self._relative(job.path)
+        said = "; ".join([*(["nothing is recorded there yet"] if empty else differs), *takes])
+        why = f"{path}: {said}.".replace(f"{self._settings.root.resolve()}/", "")
+        return CassetteMiss(path, self._command(), empty=empty, why=why)
 
     def _of_base(self, job: _Job, task: Task, prompt: Prompt, split: str, repeats: int) -> list[Request]:
         """Return the requests with the base's prompt to be made beside: what it lacks, or all once more."""
@@ -566,9 +614,8 @@ class Lab:
         mode, name = self._settings.mode, self._relative(job.path)
         if mode == "live" and (job.done or (self._resuming and self._resuming.has(name, job.asks))):
             mode = "changed"
-        opened = recorder.use(
-            job.path, mode=mode, record_with=self._command(), origin=self._origin(job, task)
-        )
+        origin, again = self._origin(job, task), self._settings.invocation
+        opened = recorder.use(job.path, mode=mode, record_with=self._command(), origin=origin, go_on=again)
         shown = progress.output.set(self._console)
         with self._closed(job), opened as cassette:
             try:

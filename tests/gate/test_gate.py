@@ -388,8 +388,8 @@ def test_a_prompt_that_was_not_recorded_is_told_how_in_the_comment(project):
     assert 1 == done.code, done.shown
     assert "## promptlab: 1 of 1 evaluations fail" in done.comment
     assert (
-        "**not evaluated**: no recording of task 'insincere', evaluation, example 'q004' in cassettes/"
-        in done.comment
+        "**not evaluated**: cassettes/local/insincere/evaluate-test.jsonl: system.md changed; 162 of 162 calls to "
+        in html.unescape(done.comment)
     )
     assert "pytest --live-changed test&#95;prompt.py::test&#95;the&#95;prompt" in done.comment
 

@@ -211,8 +211,10 @@ def test_the_advice_of_a_miss_records_what_was_missing(recorded):
     # Then the test fails and says what was asked for, where, and how to record it
     result.assert_outcomes(passed=2, failed=1)
     text = result.stdout.str()
-    assert "no recording of task 'topics', evaluation, example 'e0" in text
-    assert "cassettes/local/topics/evaluate-validation.jsonl" in text
+    assert (
+        "cassettes/local/topics/evaluate-validation.jsonl: system.md changed; 20 of 20 calls to record."
+        in text
+    )
     advice = re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
     assert "pytest --live-changed test_topics.py::test_three" == advice
     # And whoever follows the advice has a recording
@@ -233,7 +235,7 @@ def test_the_advice_names_the_profile_that_is_replayed(recorded, option, command
     (recorded.path / "cassettes/local/topics/evaluate-validation.jsonl").unlink()
     result = recorded.runpytest("-k", "test_three", option)
     text = result.stdout.str()
-    assert "Nothing has been recorded there yet." in text
+    assert "nothing is recorded there yet; 20 of 20 calls to record. " in text
     assert command == re.search(r"^E .*To record it: (.*)$", text, re.MULTILINE)[1]
 
 
@@ -269,14 +271,46 @@ def test_a_setting_that_does_not_exist_is_named(recorded):
     recorded.runpytest("test_unknown.py").assert_outcomes(passed=1)
 
 
-def test_an_iteration_that_was_not_recorded_is_named(recorded):
+def test_a_run_that_was_not_recorded_says_what_differs(recorded):
     task = recorded.path / "topics.py"
     task.write_text(task.read_text().replace("Weather or food?", "Food or weather?"))
     result = recorded.runpytest("-k", "test_one")
-    result.stdout.re_match_lines(
-        [r".*CassetteMiss: no recording of task 'topics', iteration 1, example 'e\d+'"]
-    )
+    said = r".*CassetteMiss: cassettes/local/topics/optimize\.jsonl: system\.md changed; at most 334 calls to record\."
+    result.stdout.re_match_lines([said])
     assert pytest.ExitCode.TESTS_FAILED == result.ret
+
+
+def test_a_run_that_takes_another_course_names_the_first_call_that_differs(recorded):
+    test = recorded.path / "test_topics.py"
+    test.write_text(test.read_text().replace("per_label=6", "per_label=5, seed=1"))
+    result = recorded.runpytest("-k", "test_one")
+    said = r".*: task 'topics', iteration 1, .* is not recorded, so settings or data of the search differ; at most 334 "
+    result.stdout.re_match_lines([said])
+
+
+def test_a_miss_names_the_row_and_the_dollars_and_is_said_once(recorded):
+    """Three tests and the comment know of it; the terminal has it once."""
+    toml = recorded.path / "pyproject.toml"
+    toml.write_text(toml.read_text() + "\n[tool.promptlab.prices.small]\ninput = 10\noutput = 100\n")
+    data = recorded.path / "data.csv"
+    example = examples.task().split("validation")[0]
+    data.write_text(data.read_text().replace(example.text, "It rains."))
+    row = 2 + [one.id for one in examples.examples()].index(example.id)
+    recorded.makepyfile(
+        test_thrice="""
+        import pytest
+        import promptlab as pl
+        from topics import task
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_it(lab, number):
+            lab.evaluate(task, pl.Prompt("Better"), split="validation")
+        """
+    )
+    text = recorded.runpytest("test_thrice.py").stdout.str()
+    said = f"evaluate-validation.jsonl: data.csv, row {row} is new or changed; 1 of 20 calls to record; about $0.0005."
+    assert 1 == text.count(said), text
+    assert 2 == text.count("lacks calls, see test_thrice.py::test_it[0]\n")
 
 
 def test_a_failure_is_remembered_and_not_tried_again(recorded):

@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -333,3 +334,90 @@ def test_a_session_that_was_killed_goes_on(project):
         project.runpytest("--live").assert_outcomes(passed=2)
         assert len(server.bodies) - sent < 25  # of the first none again, of the second what was in flight
         assert "one" not in {body["system"] for body in server.bodies[sent:]}
+
+
+def interrupted(command, folder, until):
+    """Run a command, interrupt it as Ctrl-C does once `until` holds, and return its status and what it said."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not until():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    return process.wait(), process.communicate()[0]
+
+
+def slowly(slow):
+    def answer(body):
+        if slow:
+            time.sleep(0.2)
+        return examples.answer(body)
+
+    return answer
+
+
+def test_ctrl_c_ends_a_session_with_what_is_kept_and_the_command_that_goes_on(project):
+    """A process of its own, which is interrupted; the advice is tested by following it."""
+    slow = [True]
+    with serving(slowly(slow)) as server:
+        connected(project, server)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--live",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "first or second",
+        ]
+        status, said = interrupted(command, project.path, lambda: len(server.bodies) >= 42)
+        assert pytest.ExitCode.INTERRUPTED == status
+        last = [line for line in said.splitlines() if "KeyboardInterrupt" in line or "interrupted; " in line]
+        found = re.search(
+            r"interrupted; (\d+) replies are kept in \S+/second\.jsonl\.journal and will not be asked for again\. "
+            r"To go on: (pytest .*?) !+$",
+            last[-1],
+        )
+        assert 1 == len(last), said
+        kept, again = int(found[1]), shlex.split(found[2])
+        assert len(server.bodies) == 30 + kept  # what was in flight has ended, and is kept
+        assert ["pytest", *command[3:]] == again
+        slow.clear()
+        project.runpytest(*again[1:]).assert_outcomes(passed=2)
+        assert 60 == len(server.bodies)
+
+
+SCRIPT = """
+from pathlib import Path
+import promptlab as pl
+from promptlab.cassettes import recorder
+from topics import task
+
+with recorder.use(Path("mine.jsonl"), mode="live", record_with="python script.py"):
+    result = pl.evaluate(task, pl.Prompt("one"), classifier=pl.Model("small", base_url="{url}"))
+print(result.examples)
+"""
+
+
+@pytest.mark.thorough
+def test_ctrl_c_ends_a_script_the_same_way(project):
+    slow = [True]
+    with serving(slowly(slow)) as server:
+        (project.path / "script.py").write_text(SCRIPT.format(url=server.url))
+        command = [sys.executable, "script.py"]
+        status, said = interrupted(command, project.path, lambda: len(server.bodies) >= 17)
+        assert -signal.SIGINT == status
+        *_, last = said.splitlines()
+        kept = int(
+            re.fullmatch(
+                r"KeyboardInterrupt: interrupted; (\d+) replies are kept in mine\.jsonl\.journal and will not be asked "
+                r"for again\. To go on: run the same command again",
+                last,
+            )[1]
+        )
+        assert kept == len(server.bodies) < 30
+        slow.clear()
+        done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, check=True)
+        assert ("30\n", 30) == (done.stdout, len(server.bodies))
