@@ -14,7 +14,7 @@ from promptlab.records import Example, Model, Prompt, Request
 SHOWN = 3  # rows that are named
 SEARCHED = 200  # recorded calls whose text is searched for among the examples
 
-Parts = Mapping[str, object]  # of a prompt, by the name of their file; and the settings of the model
+Parts = Mapping[str, Any]  # of a prompt, by the name of their file; and the settings of the model
 
 
 def of_prompt(
@@ -102,11 +102,11 @@ def _alike(mine: Parts, other: Parts) -> tuple[int, int]:
     return sum(mine[name] == other[name] for name in mine), _common(mine["settings"], other["settings"])
 
 
-def _common(mine: Any, other: Any) -> int:
+def _common(mine: Mapping[str, object], other: Mapping[str, object]) -> int:
     return sum(mine[name] == other.get(name) for name in mine) + 2 * (mine["model"] == other["model"])
 
 
-def _settings(old: Any, new: Any) -> Iterator[str]:
+def _settings(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
     for name in [*old, *(name for name in new if name not in old)]:
         if old.get(name) != new.get(name):
             yield f"{name} {_value(old, name)} -> {_value(new, name)}"

@@ -40,6 +40,20 @@ def _identity(task: Task) -> tuple[str, list[list[str]]]:
     return task.data_hash, [[example.id for example in split] for split in task.splits.values()]
 
 
+def relabelled(recorded: Task, task: Task) -> list[tuple[Example, Example]]:
+    """Return the examples that have another label now than in a recording, each as it was and as it is."""
+    known = {(one.id, one.text): one for one in recorded.examples}
+    both = ((known.get((one.id, one.text)), one) for one in task.examples)
+    return [(was, now) for was, now in both if was and was.label != now.label]
+
+
+def moves(recorded: Task, task: Task) -> str:
+    """Say how many examples are new or gone, or have another text, since a recording; "" where none are."""
+    was, now = ({(one.id, one.text) for one in of.examples} for of in (recorded, task))
+    counts = {"new": len(now - was), "gone": len(was - now)}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
 def _examples(snapshot: Path) -> Iterator[Example]:
     lines = snapshot.read_bytes().decode(errors="replace").rstrip("\n").split("\n")  # U+2028 ends none
     for number, line in enumerate(lines, start=1):

@@ -221,7 +221,7 @@ def _by_main(decision: Decision, *, examples: bool) -> Iterator[str]:
     for what, some in (("relabelled", main.relabelled), ("read differently", main.reread)):
         if some:
             yield f"  {what}: {len(some)}"
-            yield from (f"    {line}" for line in (_table(some) if examples else ()))
+            yield from (f"    {line}" for line in (table(some) if examples else ()))
     wrong = "" if decision.pair.same else ", and wrong by main's reading"
     for what, ids in (
         ("new, or in another group", main.others),
@@ -231,9 +231,9 @@ def _by_main(decision: Decision, *, examples: bool) -> Iterator[str]:
             yield f"  {what}: {len(ids)} examples: {_named(ids)}"
 
 
-def _table(some: Sequence[Change]) -> Iterator[str]:
-    """Yield a table of what main takes for something else, for a terminal: id, main's, this branch's, text."""
-    rows = [("", "main's", "this branch's", "")]
+def table(some: Sequence[Change], heads: tuple[str, str] = ("main's", "this branch's")) -> Iterator[str]:
+    """Yield a table of what is taken for something else, for a terminal: id, what it was and is, text."""
+    rows = [("", *heads, "")]
     rows += [(bare(one.id), bare(one.main), bare(one.here), one_line(one.text)) for one in some[:EXAMPLES]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -34,7 +34,7 @@ from promptlab.errors import (
     reject_unknown,
 )
 from promptlab.gate import answers, base, decide, git, ledger
-from promptlab.gate.answers import Answers
+from promptlab.gate.answers import Answers, Change
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.gate.migration import Migration, migration
@@ -55,7 +55,7 @@ from promptlab.plugin.results import Results
 from promptlab.plugin.resuming import Resuming
 from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
-from promptlab.records import Model, Prompt, Request
+from promptlab.records import Example, Model, Prompt, Request, shown
 from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
@@ -204,7 +204,7 @@ class Lab:
             )
         if (prompt := settings.get("prompt")) is not None:
             settings["prompt"] = prompts.prompt_of(prompt)
-        task = self._as_recorded(task, name)
+        today, task = task, self._as_recorded(task, name)
         same = {key: value for key, value in settings.items() if key not in (*UNASKED, *ROLES)}
         if "proposers" in same:  # by their names: the address of a function differs from process to process
             same["proposers"] = [getattr(one, "__qualname__", repr(one)) for one in same["proposers"]]
@@ -214,7 +214,7 @@ class Lab:
         job = self._job(task, name, models, (task.labels, task.brief, task.answer_format, drawn, same))
         if not job.settled(task):
             with self._attempt(job, task) as slot:
-                slot.value = self._reused(job, task, slot) or self._optimize(job, task, settings)
+                slot.value = self._reused(job, task, slot) or self._optimize(job, task, settings, today)
         run = self._result(job, task)
         assert isinstance(run, Run)
         return run
@@ -332,7 +332,7 @@ class Lab:
 
     # -- the work -------------------------------------------------------------------------------
 
-    def _optimize(self, job: _Job, task: Task, settings: dict[str, Any]) -> Outcome:
+    def _optimize(self, job: _Job, task: Task, settings: dict[str, Any], today: Task) -> Outcome:
         sizes: dict[str, int] = {one: settings[one] for one in ("calls", "iterations") if one in settings}
         search, critic, test = most = loop.most(task, **sizes)
         calls = f"at most {search + critic + test:,} calls: {search:,} for the search, {critic} of the critic"
@@ -354,8 +354,9 @@ class Lab:
         if self._settings.makes_calls:
             snapshots.save(job.path, task)
         known = {split: baselines(task, split) for split in ("validation", "test")}
-        lines = terminal.run(run, seconds, known, verbose=self._settings.verbose)
-        return self._outcome(job, task, run, [run.test_first, run.test], list(lines))
+        won = terminal.run(run, seconds, known, verbose=self._settings.verbose)
+        lines = [*won, *_by_today(today, task, run)]
+        return self._outcome(job, task, run, [run.test_first, run.test], lines)
 
     async def _steps(self, task: Task, settings: dict[str, Any]) -> tuple[Run, dict[int, float]]:
         """Run an optimization; return it and the seconds of each iteration, under 0 those of the run."""
@@ -697,9 +698,31 @@ class Lab:
         folder = self._settings.root / "cassettes" / self._settings.profile.name / task.name
         recorded = snapshots.as_recorded(folder / f"{name}.jsonl", task)
         if recorded.data_hash != task.data_hash and folder / f"{name}.jsonl" not in self._jobs:
-            note = f"recorded on older data; {self._command()} records it again"
+            moved = snapshots.moves(recorded, task)
+            note = (
+                f"recorded on older data{f' ({moved})' if moved else ''}; {self._command()} records it again"
+            )
             self._results.sections.append((f"{task.name}: {name}", [note]))
         return recorded
+
+
+def _by_today(today: Task, recorded: Task, run: Run) -> Iterator[str]:
+    """Yield what was relabelled since a run was recorded, and its figures on test under both labels."""
+    changed = snapshots.relabelled(recorded, today)
+    if not changed:
+        return
+    yield f"relabelled since it was recorded: {len(changed)}"
+    rows = [Change(was.id, was.text, shown(was.label), shown(now.label)) for was, now in changed]
+    yield from (f"  {line}" for line in decide.table(rows, ("recorded", "now")))
+    labels = {was.id: now for was, now in changed}
+    for result in (run.test_first, run.test):
+        graded = (replace(row, example=labels.get(row.example.id, row.example)) for row in result.rows)
+        again = [
+            replace(row, score=0.0 if row.missing else today.grade(row.example, row.label)) for row in graded
+        ]
+        now = evaluation_of(today, "test", result.prompt, again, result.classifier)
+        figures = f"{result.primary:.3f} by the recorded labels, {now.primary:.3f} by today's"
+        yield f"  {result.subject}: {result.primary_name} on test {figures}"
 
 
 def _kept(run: Run, page: Path) -> Path:

@@ -29,6 +29,7 @@ SHORTEST = 500  # bytes for each prompt; with less, only the list of verdicts is
 WHY = 1_000  # characters of why a prompt could not be evaluated
 CUT = 300  # characters of a text or a reply that are shown
 PART = 6_000  # bytes of a prompt's difference that are shown
+CHANGED = 20  # relabelled examples, or replies read differently, that are shown
 MOST_LABELS = 20  # of which the F1 is shown
 SIGNS = {
     "broken": "❌",
@@ -139,7 +140,12 @@ def _section(one: Decision, room: int, texts: bool) -> str:
         return ""  # the list at the top has its verdict
     base, new = (literal(provenance(header)) for header in one.pair.provenance)
     answered = f"\n<sub>base: {base}; new: {new}</sub>\n"
-    for block in (_words(one, texts), _flips(one.comparison, room - _size(text) - PART - 500), answered):
+    for block in (
+        _relabelled(one),
+        _words(one, texts),
+        _flips(one.comparison, room - _size(text) - PART - 500),
+        answered,
+    ):
         if _size(text) + _size(block) < room:
             text += block
     return text
@@ -227,6 +233,24 @@ def _marked(old: str, new: str) -> str:
     )
 
 
+def _relabelled(one: Decision) -> str:
+    """Return tables of the examples that the branch relabels and the replies that it reads differently."""
+    main, text = one.pair.main, ""
+    for title, some in (("Relabelled", main.relabelled), ("Read differently", main.reread)) if main else ():
+        rows = [
+            f"| {literal(change.id)} | {literal(_cut(change.text))} | {literal(change.main)} | {literal(change.here)} |"
+            for change in some[:CHANGED]
+        ]
+        rows += [f"\nand {len(some) - CHANGED} more"] if len(some) > CHANGED else []
+        head = f"\n{title}:\n\n| example | text | main's | this branch's |\n|---|---|---|---|"
+        text += "\n".join([head, *rows, ""]) if some else ""
+    return text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CUT else f"{text[: CUT - 1]}…"
+
+
 def _flips(found: Comparison | None, room: int) -> str:
     """Return the answers that changed between right and wrong, folded; as many as fit."""
     flips = found.flips if found else ()
@@ -251,7 +275,7 @@ def _row(flip: Flip) -> str:
     answers = (shown(flip.example.label), flip.base.answer, flip.new.answer)
     label, base, new = (literal(shorten(one)[1:-1]) for one in answers)
     texts = (flip.example.text, flip.new.reply.text)
-    text, reply = (literal(one if len(one) <= CUT else f"{one[: CUT - 1]}…") for one in texts)
+    text, reply = (literal(_cut(one)) for one in texts)
     sign = "fixed" if flip.fixed else "**broken**"
     return f"| {sign} | {literal(flip.example.id)} | {text} | {label} | {base} | {new} | {reply} |\n"
 

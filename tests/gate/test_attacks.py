@@ -88,8 +88,9 @@ def test_relabelled_examples_do_not_hide_a_worse_prompt(project, judge):
     done = judge("--strict")
     assert 1 == done.code, done.shown
     said = "inconclusive by this branch's labels and reading of replies, worse by main's"
-    assert f"FAILED {TITLE} - contested: {said}" in done.shown
+    assert f"FAILED {TITLE} - Contested: {said}" in done.shown
     assert "relabelled: 71\n" in done.shown
+    assert re.search(r"\n\| q\d+ \| .* \| insincere \| sincere \|\n", done.comment)
 
 
 def test_a_test_split_without_what_the_new_prompt_breaks_is_not_what_main_judges_by(project, judge):
@@ -552,7 +553,7 @@ def test_an_honest_better_prompt_passes_with_strict(project, judge, change):
         project.edit("test_prompt.py", '"prompt"', '"moved"')
     done = judge("--strict")
     assert 0 == done.code, done.shown
-    assert "better: OK to merge" in done.shown
+    assert "evaluate-test: OK to merge: " in done.shown
 
 
 def test_what_the_base_has_recorded_is_missed_by_its_header_alone(project):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from promptlab.errors import PromptlabError
-from promptlab.gate.answers import ByMain
+from promptlab.gate.answers import ByMain, Change
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.decide import compared, decide
 from promptlab.models.profiles import CLAUDE
@@ -165,6 +165,25 @@ def test_what_cannot_be_judged_cannot_be_compared(fields):
 def test_the_same_prompt_is_said_to_be_the_same():
     (one,) = decide([judged(None, None, same=True, whole=SAME)], strict=False)
     assert "Unchanged: prompt and model are the same, so there is nothing to judge" == str(one.lines[0])
+
+
+def test_what_was_relabelled_is_a_table_for_the_terminal_and_no_text_of_it_elsewhere():
+    """With the figures under both labels; texts are hostile."""
+    changes = tuple(Change(f"e{n}", f"text\n\x1b[2J {n}", "food", "weather") for n in range(7))
+    (one,) = decide([judged(*WORSE, main=ByMain(*WORSE, changes, (), (), ()))], strict=False)
+    said = list(map(str, one.said(verbose=False, examples=True)))
+    start = said.index("  relabelled: 7")
+    assert [
+        "        main's  this branch's",
+        r"    e0  food    weather        'text \x1b[2J 0'",
+        r"    e1  food    weather        'text \x1b[2J 1'",
+    ] == said[start + 1 : start + 4]
+    assert "    and 2 more" == said[start + 7]
+    assert 2 == sum("macro F1 0.500 -> 0.344 on 160 test examples" in line for line in said)
+    assert ["  relabelled: 7"] == [
+        line for line in map(str, one.lines) if "text" in line or "relabelled" in line
+    ]
+    assert "e0" not in one.headline
 
 
 def test_strict_wants_main_to_show_it_too():

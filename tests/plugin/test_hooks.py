@@ -542,7 +542,31 @@ def test_an_optimization_on_older_data_stays_green_and_says_so(recorded):
     (recorded.path / "data.csv").write_text(DATA + "new,A new sentence.,food\n")
     result = recorded.runpytest("-k", "test_one")
     result.assert_outcomes(passed=1, deselected=2)
-    result.stdout.fnmatch_lines(["*recorded on older data*"])
+    result.stdout.fnmatch_lines(["*recorded on older data (1 new)*"])
+    assert "relabelled" not in result.stdout.str()
+
+
+def test_what_was_relabelled_since_is_a_table_with_the_figures_under_both_labels(recorded):
+    """The best prompt is right about all as they were recorded, so it loses two of the thirty."""
+    first, second, *_ = examples.task().split("test")
+    text = DATA
+    for one in (first, second):
+        other = {"food": "weather", "weather": "food"}[one.label]
+        text = text.replace(f"{one.text},{one.label}", f"{one.text},{other}")
+    (recorded.path / "data.csv").write_text(text)
+    result = recorded.runpytest("-k", "test_one")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.re_match_lines(
+        [
+            r"relabelled since it was recorded: 2",
+            r" +recorded +now$",
+            rf"  {first.id} +{first.label} +\w+ +'{first.text}'",
+            rf"  {second.id} +{second.label} +\w+ +'{second.text}'",
+            r"  first \(\w{8}\): macro F1 on test 0\.\d{3} by the recorded labels, 0\.\d{3} by today's",
+            r"  iteration 1 \(\w{8}\): macro F1 on test 1\.000 by the recorded labels, 0\.933 by today's",
+        ],
+        consecutive=False,
+    )
 
 
 def test_two_runs_under_one_name_are_refused(recorded):
