@@ -11,6 +11,13 @@ import sys
 
 import pytest
 
+import promptlab as pl
+from benchmarks import demo
+from benchmarks.duplicates.task import HERE, task
+from promptlab.models.profiles import read
+from promptlab.plugin.lab import Lab, Settings
+from promptlab.plugin.results import Results
+
 from .conftest import ROOT
 
 REFUSING = """
@@ -56,6 +63,41 @@ def test_a_replayed_session_uses_no_socket(tmp_path):
     done = benchmarks(of="insincere", PYTHONPATH=str(tmp_path), PYTEST_PLUGINS="refusing")
     assert (0, "") == (done.returncode, done.stderr), done.stdout
     assert "insincere: iteration 3/3" in done.stdout
+
+
+def test_the_demo_tells_both_acts_in_under_40_lines_and_its_figures_are_computed(capsys, tmp_path):
+    """Against what the library says of the same recordings by itself."""
+    demo.main()
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) < 40
+    assert max(map(len, shown.splitlines())) < 180
+    profile = read(ROOT / "pyproject.toml", live=False, name="local")
+    lab = Lab(Settings(ROOT, profile, "local", "replay", tmp_path), Results(), demo.Quiet())
+    run = demo.optimization()
+    _, first, second = shown.split("ACT ")
+    won = run.comparison
+    assert "better" == won.verdict
+    assert f"macro F1 on test {run.test_first.macro_f1:.3f} -> {run.test.macro_f1:.3f}\n" in first
+    assert f"  {len(won.fixed)} fixed, {len(won.broken)} broken of 208 test examples" in first
+    assert (
+        f"{won.difference.point:+.3f}, plausibly {won.difference.low:+.3f} to {won.difference.high:+.3f} "
+        in first
+    )
+    assert f" {run.usage.calls} calls to qwen2.5-coder-1.5b-instruct, " in first
+    base, new = (
+        lab.evaluate(task, HERE / prompt, name=f"{prompt}-test", split="test")
+        for prompt in ("eight", "written")
+    )
+    lost = pl.compare(base, new)
+    assert "worse" == lost.verdict
+    assert (
+        f"Worse, do not merge: {len(lost.broken)} broken, {len(lost.fixed)} fixed (see these three)\n"
+        in second
+    )
+    assert f"  macro F1 {base.macro_f1:.3f} -> {new.macro_f1:.3f} on 208 test examples: " in second
+    assert list(lost.broken[:3]) == re.findall(r"^  (d\d+): '", second, re.MULTILINE)
+    assert f"  and {len(lost.broken) - 3} more broken\n" in second
+    assert second.endswith("The check fails, so this pull request is stopped.\n")
 
 
 @pytest.mark.thorough

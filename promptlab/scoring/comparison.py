@@ -30,6 +30,7 @@ from promptlab.scoring.weights import CONFIDENCE, Difference, Verdict, differenc
 CLEAR = 0.8  # confidence that there is a difference; below, nothing is said of how many examples show it
 SHOWN = 5  # ids that a sentence names
 EXAMPLES = 3  # that show why a prompt is worse
+TEXT = 150  # characters of one
 SEE = ("", "see this one", "see these two", "see these three")
 
 
@@ -56,7 +57,7 @@ class Flip(NamedTuple):
         one = self.example
         name = f"{bare(one.id)}, canonical" if one.canonical else bare(one.id)
         label, base, new = map(bare, (shown(one.label), self.base.answer, self.new.answer))
-        return f"{name}: {one_line(one.text)}", f"  label {label}; base {base}, new {new}"
+        return f"{name}: {one_line(one.text, TEXT)}", f"  label {label}; base {base}, new {new}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import zlib
 
 import pytest
@@ -254,7 +255,7 @@ def test_a_base_whose_prompt_is_a_pointer_fails_and_says_what_to_do(project, ses
     project.write("prompt/system.md", system)
     done = session()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - unreadable: main" in done.shown
+    assert f"FAILED {TITLE} - Unreadable: main" in done.shown
     assert "is in Git LFS" in done.shown
 
 
@@ -282,7 +283,7 @@ def test_a_damaged_recording_of_the_base_fails_by_its_name(project, session):
     project.propose("worse")
     done = session()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - unreadable: main" in done.shown
+    assert f"FAILED {TITLE} - Unreadable: main" in done.shown
     assert f"could not be read from the base: main:{CASSETTE.replace('-test', '-old')}" in done.shown
 
 
@@ -356,7 +357,7 @@ def test_a_prompt_that_quotes_the_test_split_fails_by_name(project, judge):
     project.quote(f"For example: {shown['text'].upper()} That one is {shown['label']}.")
     done = judge()
     assert 1 == done.code, done.shown
-    said = "leaks: the prompt quotes examples that it is judged on, so it would be judged on what it knows"
+    said = "Leaks, do not merge: the prompt quotes examples that it is judged on, so it would be judged on what it knows"
     assert f"FAILED {TITLE} - {said}: {shown['id']}" in done.shown
 
 
@@ -405,11 +406,13 @@ def test_the_luckiest_of_many_recordings_is_not_called_better(project, session):
     project.looked(*(f"{n:08x}" for n in range(2_000)))
     done = session()
     assert 0 == done.code, done.shown
-    assert "insincere: evaluate-test: inconclusive: " in done.shown
+    assert "insincere: evaluate-test: OK to merge: shown to be no worse, since " in done.shown
     assert (
         "alone it would count as better; of 2000 recordings on these examples, one may look so" in done.shown
     )
-    assert '2000 recordings were judged on this test split, so that "better" has to hold' in done.shown
+    assert (
+        '2000 recordings were judged on this test split, so that "better" has to hold' in session("-v").shown
+    )
 
 
 def test_after_a_lucky_base_an_equal_prompt_is_not_worse_when_both_are_asked_again(project):
@@ -516,7 +519,7 @@ def test_a_quote_with_unseen_characters_in_its_words_is_a_quote(project, session
     project.propose("better")
     (shown,) = [row for row in project.rows if row["split"] == "test"][:1]
     project.quote("For example: " + " ".join(f"{word[:2]}\u200b{word[2:]}" for word in shown["text"].split()))
-    assert "leaks: the prompt quotes examples that it is judged on" in session().shown
+    assert "Leaks, do not merge: the prompt quotes examples that it is judged on" in session().shown
 
 
 def test_looks_that_a_branch_takes_out_of_the_ledger_still_count(project, judge):

@@ -75,7 +75,7 @@ def test_a_key_in_a_prompt_is_not_judged_by_the_recording_of_its_mask(project, j
         project.edit("prompt/system.md", secrets.masked(bad), bad)
     done = judge()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - unreadable: " in done.shown
+    assert f"FAILED {TITLE} - Unreadable: " in done.shown
     assert "the new prompt holds what has the shape of a key, or of a mask in its place" in done.shown
 
 
@@ -147,7 +147,7 @@ def test_what_main_cannot_evaluate_itself_is_not_judged_by_the_branch_s_labels(p
     relabelled(project, {row["id"] for row in project.rows if row["split"] == "test"})
     done = gate()
     assert 1 == done.code, done.shown
-    assert f"FAILED {TITLE} - unreadable: " in done.shown
+    assert f"FAILED {TITLE} - Unreadable: " in done.shown
     assert "main's own tests could not evaluate it on main" in done.shown
 
 
@@ -205,7 +205,7 @@ def test_better_by_the_branch_s_labels_alone_is_contested(project, judge):
     done = judge()
     assert 0 == done.code, done.shown
     assert (
-        "contested: better by this branch's labels and reading of replies, inconclusive by main's"
+        "Contested: better by this branch's labels and reading of replies, inconclusive by main's"
         in done.shown
     )
     assert "OK to merge" not in done.comment.split("\n")[1]
@@ -238,7 +238,7 @@ def test_a_quote_is_one_however_it_is_written(project, session, way):
     project.propose("better")
     (shown,) = [row for row in project.rows if row["split"] == "test"][:1]
     project.quote(f"For example: {QUOTES[way](shown['text'])}")
-    assert "leaks: the prompt quotes examples that it is judged on" in session().shown
+    assert "Leaks, do not merge: the prompt quotes examples that it is judged on" in session().shown
 
 
 def test_a_demonstration_with_line_ends_is_a_quote(project, session):
@@ -249,7 +249,7 @@ def test_a_demonstration_with_line_ends_is_a_quote(project, session):
         "prompt/demonstrations.jsonl", json.dumps({"text": text, "reply": "<label>sincere</label>"}) + "\n"
     )
     project.demonstrate()
-    assert "leaks: the prompt quotes examples that it is judged on" in session().shown
+    assert "Leaks, do not merge: the prompt quotes examples that it is judged on" in session().shown
 
 
 def test_answers_about_canonical_examples_are_not_left_out(project, judge):
