@@ -65,6 +65,7 @@ def test_a_replayed_session_uses_no_socket(tmp_path):
     assert "insincere: iteration 3/3" in done.stdout
 
 
+@pytest.mark.thorough
 def test_the_demo_tells_both_acts_in_under_40_lines_and_its_figures_are_computed(capsys, tmp_path):
     """Against what the library says of the same recordings by itself."""
     demo.main()

@@ -141,9 +141,9 @@ def test_the_package_is_small():
     """8,000 lines, and what came since.
 
     1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls, 200 for scripts
-    and notebooks.
+    and notebooks, 600 for what people see.
     """
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 12_900
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 13_500
 
 
 def test_committed_files_hold_no_key():

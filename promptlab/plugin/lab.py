@@ -404,6 +404,7 @@ class Lab:
         counts: tuple[list[Request], int],
     ) -> CassetteMiss:
         """Say what an evaluation that is not recorded differs in, how many calls it lacks, and what they cost."""
+        task.demonstrated(prompt)  # what is wrong with the prompt itself comes first
         (model,), (missing, whole), recording = job.models, counts, cassette.recording
         differs = list(misses.of_prompt(prompt, model, recording, task.examples))
         if recording.calls and not differs:
@@ -507,11 +508,8 @@ class Lab:
         page = self._settings.pages / f"{job.task}-{job.next_name}.html"
         split = "test" if isinstance(result, Run) else result.split
         html.write(page, result, source, baselines(task, split), texts=self._settings.texts)
-        kept = (
-            [f"best prompt: {_kept(result, page)}"]
-            if isinstance(result, Run) and self._settings.texts
-            else []
-        )
+        won = isinstance(result, Run) and result.best != result.first and self._settings.texts
+        kept = [f"best prompt: {_kept(result, page)}"] if isinstance(result, Run) and won else []
         section = (f"{job.task}: {job.next_name}", [*lines, *looks, source, *kept, f"report: {page}"])
         return Outcome(result, [section], looks)
 

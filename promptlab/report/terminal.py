@@ -90,8 +90,8 @@ def won(run: Run, *, verbose: bool = False) -> Iterator[str]:
     for result, by in ((run.test_first, ""), (run.test, f", proposed by {run.finalists[0].proposer}")):
         yield f"  {result.subject}: {_size(result.asked_with)}{by}"
     yield from (f"    {line}" for line in in_words(run.first, run.best))
-    if verbose:
-        yield from found.lines(verbose=True)
+    _verdict, _figures, *statistics = (*found.lines(verbose=True), "")
+    yield from filter(None, statistics if verbose else ())
 
 
 def _size(prompt: Prompt) -> str:

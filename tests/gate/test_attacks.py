@@ -88,7 +88,7 @@ def test_relabelled_examples_do_not_hide_a_worse_prompt(project, judge):
     project.rows = rows
     done = judge("--strict")
     assert 1 == done.code, done.shown
-    said = "inconclusive by this branch's labels and reading of replies, worse by main's"
+    said = "no worse by this branch's labels and reading of replies, worse by main's"
     assert f"FAILED {TITLE} - Contested: {said}" in done.shown
     assert "relabelled: 71\n" in done.shown
     assert re.search(r"\n\| q\d+ \| .* \| insincere \| sincere \|\n", done.comment)
@@ -411,7 +411,8 @@ def test_the_luckiest_of_many_recordings_is_not_called_better(project, session):
         "alone it would count as better; of 2000 recordings on these examples, one may look so" in done.shown
     )
     assert (
-        '2000 recordings were judged on this test split, so that "better" has to hold' in session("-v").shown
+        '2000 recordings were judged on this test split, so that "better" has to hold'
+        in project.judged("-v").shown
     )
 
 
@@ -443,7 +444,7 @@ def test_after_a_lucky_base_an_equal_prompt_is_not_worse_when_both_are_asked_aga
     done = project.judged()
     assert 0 == done.code, done.shown
     assert "the base was asked again beside it" in done.shown
-    assert "inconclusive: " in done.shown
+    assert "insincere: evaluate-test: OK to merge: shown to be no worse, since " in done.shown
     ledger = (project.folder / "cassettes/ledger.csv").read_text().splitlines()
     assert 1 + 2 == len(ledger), "the base's new recording is a look too"
     needs = "--promptlab-fresh-base asks the base again: it needs --live-changed, or --live"

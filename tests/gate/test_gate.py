@@ -404,7 +404,7 @@ def test_a_changed_extractor_is_named_and_reads_both_sides(project):
     base = re.search(r"macro F1 (\d\.\d+) -> ", done.shown)[1]
     project.git("checkout", "--quiet", "main")
     project.edit("test_prompt.py", 'pl.tagged("label")', 'pl.choice(("sincere", "insincere"))')
-    assert f"macro F1 {base} (" in project.pytest().shown
+    assert f"macro F1 {base}, accuracy" in project.pytest().shown
 
 
 def test_data_outside_the_repository_are_named_and_judged_all_the_same(project, tmp_path_factory):

@@ -170,8 +170,6 @@ def test_with_v_the_summary_has_the_statistics_and_the_table_of_all_prompts(reco
     result.stdout.re_match_lines(
         [
             *WON,
-            r"OK to merge: [1-9] fixed, 0 broken",
-            r"  macro F1 0\.\d{3} -> 1\.000 on 30 test examples: first \(\w{8}\) -> iteration 1 \(\w{8}\)",
             r"  \+0\.\d{3}, plausibly .* \(5% risk beyond each end\)",
             r"round +prompt +proposed by +characters +macro F1 on validation +outcome +calls +tokens in +tokens out +seconds",
             r"0 +first \(\w{8}\) +first +\d+ +\d\.\d{3} \(.*\) \(n = \d+\) +.*",

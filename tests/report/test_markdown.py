@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from promptlab.gate.answers import ByMain, Change
 from promptlab.gate.base import Pair, Place
 from promptlab.gate.decide import Failure, Line, decide
 from promptlab.gate.git import BaseError, commit
@@ -94,7 +95,13 @@ FOLDS = {"code", "details", "summary", "pre", "b", "del", "ins", "sub"}
 def test_hostile_text_stays_text(text):
     """The reference is a renderer of GitHub's dialect; a person is called by @ and a name, a thread by # and a number."""
     failures = [Failure(text, Line(text, text))]
-    shown = document(decide([judged(text, notes=[text])], strict=False), failures)
+    pair = judged(text, notes=[text])
+    changes = (Change(text, text, text, text),) * 2
+    main = ByMain(pair.base, pair.new, changes, changes, (text,), (text,))
+    shown = document(decide([replace(pair, main=main)], strict=False), failures)
+    tables = shown.split("\nRelabelled:\n")[1].split("<details")[0].splitlines()
+    rows = [line for line in tables if line.startswith("| ")]
+    assert (6, {3}) == (len(rows), {line.count(" | ") for line in rows}), "two heads, two rows each"
     rendered = Tags(MarkdownIt("gfm-like", {"linkify": True, "html": True}).render(shown))
     assert BLOCKS | FOLDS >= rendered.tags
     assert not re.search(r"@\w|#\d|(?i:gh-\d)|[\u202a-\u202e\u2066-\u2069]", rendered.text)
