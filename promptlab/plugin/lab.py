@@ -55,7 +55,7 @@ from promptlab.plugin.results import Results
 from promptlab.plugin.resuming import Resuming
 from promptlab.plugin.sharing import Slot
 from promptlab.plugin.verify import ask_again
-from promptlab.records import Example, Model, Prompt, Request, shown
+from promptlab.records import Model, Prompt, Request, shown
 from promptlab.report import html, terminal
 from promptlab.scoring.comparison import Comparison
 from promptlab.scoring.evaluation import MARGIN, Evaluation, evaluation_of, predict
