@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import shlex
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -104,7 +103,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
         plan=pytestconfig.getoption("promptlab_plan"),
         max_cost=pytestconfig.getoption("promptlab_max_cost"),
         afresh=pytestconfig.getoption("promptlab_afresh"),
-        invocation=shlex.join(["pytest", *map(str, pytestconfig.invocation_params.args)]),
+        invocation=options.invocation(pytestconfig),
         verbose=pytestconfig.get_verbosity() > 0,
         shared=Path(workerinput["promptlab"]) if workerinput else None,
     )

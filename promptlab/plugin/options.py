@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -230,6 +231,13 @@ def commit(config: pytest.Config, option: str) -> Commit | None:
         return git.commit(config.rootpath, name, option)
     except git.BaseError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def invocation(config: pytest.Config) -> str:
+    """Return the command that began this session; `promptlab gate` begins one in a folder that does not stay."""
+    if config.getoption(dest("main")) is not None:
+        return "run the same command again"
+    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
 def describe(config: pytest.Config) -> str:
