@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.gate.project import Project
+from promptlab.report import markdown
+
+from . import demo
 
 ROOT = Path(__file__).parent.parent
 SIZE = {"width": 1200, "height": 800}
@@ -33,24 +33,18 @@ code { padding: .2em .4em } pre { padding: 16px } ul { padding-left: 2em }
 """
 
 
-def page(folder: Path) -> Path:
+def page() -> Path:
     """Replay an optimization; return its page."""
-    test = ["benchmarks/duplicates/test_optimize.py", "-k", "seed0", f"--promptlab-report={folder}"]
-    subprocess.run([sys.executable, "-m", "pytest", "-q", *test], cwd=ROOT, check=True)
-    return folder / "duplicates-optimize-0.html"
+    demo.optimization()
+    return demo.PAGES / "duplicates-optimize-0.html"
 
 
 def comment(folder: Path) -> Path:
     """Judge a pull request that makes a prompt worse; return its comment as HTML."""
+    # The hash of the commit is in the picture.
     os.environ |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-11-01T12:00:00Z")
-    project = Project(SimpleNamespace(path=folder))
-    project.git("checkout", "--quiet", "-b", "proposed")
-    project.propose("worse")
-    project.commit("worse")
-    judge = [sys.executable, "-m", "pytest", "-q", "--promptlab-base=main"]
-    if subprocess.run(judge, cwd=folder, check=False).returncode != 1:
-        raise SystemExit("the pull request was not stopped")
-    text = MarkdownIt("gfm-like", {"html": True}).render(project.comment)
+    said = markdown.document([demo.pull_request(folder)])
+    text = MarkdownIt("gfm-like", {"html": True}).render(said)
     text = text.replace("❌", "<b class=cross>✕</b>")  # not every machine has a font with emoji
     path = folder / "comment.html"
     path.write_text(
@@ -74,8 +68,8 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         raise SystemExit("chromium is not installed (Debian: apt-get install chromium)")
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        shown = {"page.png": page(Path(one)), "comment.png": comment(Path(other))}
+    with tempfile.TemporaryDirectory() as folder:
+        shown = {"page.png": page(), "comment.png": comment(Path(folder))}
         with (
             sync_playwright() as driver,
             driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,

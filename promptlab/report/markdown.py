@@ -169,7 +169,7 @@ def _figures(one: Decision) -> Iterator[str]:
     found = one.comparison
     if found is None or not (found.difference or found.flips):
         sides, change, judged = [one.pair.whole], "", ""
-        yield f"| | {one.pair.whole.subject} (95%) |\n|---|---:|"
+        yield f"| | {literal(one.pair.whole.subject)} (95%) |\n|---|---:|"
     else:
         sides = [found.base, found.new]
         change = ""
@@ -177,7 +177,7 @@ def _figures(one: Decision) -> Iterator[str]:
             change = f"**{by.point:+.3f}** ({by.low:+.3f} to {by.high:+.3f})"
         beyond = f" ({100 * (1 - found.confidence):.2g}% risk beyond each end)" if change else ""
         judged = found.new.primary_name
-        base, new = (f"{side.asked_with.id} (95%)" for side in sides)
+        base, new = (f"{literal(side.subject)} (95%)" for side in sides)
         yield f"| | base {base} | new {new} | change{beyond} |\n|---|---:|---:|---:|"
     for name, *cells in _rows(sides):
         last = [change if name == judged else ""] if len(sides) > 1 else []
