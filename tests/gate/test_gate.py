@@ -139,7 +139,7 @@ def test_a_page_shows_the_prompt_against_its_base(project, judge):
     path = project.folder / ".promptlab/insincere-evaluate-test-against-base.html"
     assert f"report: {path}" in done.shown
     page = html.unescape(path.read_text(encoding="utf-8"))
-    said = "roken: do not merge; 3 canonical examples that the base has right came out wrong"
+    said = "roken, do not merge: 3 canonical examples that the base has right came out wrong"
     assert f'<p class="lead">B{said}' in page
     for prompt in (base, prompts.load_prompt(PROMPTS / "worse")):
         assert f'<pre data-file="system.md">\n{prompt.system}</pre>' in page
