@@ -50,6 +50,13 @@ class Source(NamedTuple):
         return f"{self.file}, row {self.row}"
 
 
+class Form(NamedTuple):
+    """How a text is made of columns: filled into the template; None is the one column as it is."""
+
+    columns: tuple[str, ...] = ("text",)
+    template: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One labelled text.
@@ -64,6 +71,7 @@ class Example:
         disputed: its label is in doubt: the critic never sees it, and figures are given without it too.
         source: where it was read from, for error messages; not part of its identity.
         overlay: the file of corrections that its data were read with; not part of its identity.
+        form: how its text was made of columns; not part of its identity.
     """
 
     id: str
@@ -76,6 +84,7 @@ class Example:
     disputed: bool = False
     source: Source | None = field(default=None, compare=False)
     overlay: str | None = field(default=None, compare=False)
+    form: Form = field(default=Form(), compare=False, repr=False)
 
 
 class Demonstration(NamedTuple):

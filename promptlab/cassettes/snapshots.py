@@ -14,7 +14,7 @@ from promptlab.errors import RecordingError
 from promptlab.records import Example
 from promptlab.secrets import screened
 
-DROPPED = ("source", "overlay")  # what says nothing about an example
+DROPPED = ("source", "overlay", "form")  # what says nothing about an example
 SHOWN = 10  # ids that are named
 
 

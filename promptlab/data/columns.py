@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from promptlab.data.splits import SPLITS
 from promptlab.errors import DataError
-from promptlab.records import Example, Label, Source
+from promptlab.records import Example, Form, Label, Source
 
 Row = tuple[Source, Mapping[str, Any]]  # where it was read, and its fields by column
 
@@ -70,8 +70,7 @@ def examples_of(
 class _Layout:
     """Which columns are read; those in `named` have to be there."""
 
-    text: tuple[str, ...]
-    template: str | None
+    form: Form
     label: tuple[str, ...] | str
     others: Mapping[str, str | None]  # of OPTIONAL but group; None: none
     group: tuple[str, ...]
@@ -99,8 +98,7 @@ def _layout(columns: Columns) -> _Layout:
     needed = {name: _names(given.get(name, name)) for name in REQUIRED}
     needed |= {name: _names(given[name]) for name in OPTIONAL if given.get(name) is not None}
     return _Layout(
-        text=text,
-        template=template,
+        form=Form(text, template),
         label=label if isinstance(label, str) else tuple(label),
         others=others,
         group=_names(given.get("group", "group")),
@@ -121,7 +119,7 @@ def _example(where: Source, row: Mapping[str, Any], layout: _Layout) -> Example:
                     f"{where}: no column {name!r}, only {', '.join(map(repr, row))}. "
                     f"Name the right one: {column}=..., or --{column} of the command"
                 )
-    texts = _texts(where, row, layout)
+    texts = _texts(where, row, layout.form.columns)
     cells = {one: row.get(name) if name is not None else None for one, name in layout.others.items()}
     split = _string(cells["split"]).strip()
     if split not in ("", *SPLITS):
@@ -132,7 +130,7 @@ def _example(where: Source, row: Mapping[str, Any], layout: _Layout) -> Example:
     return Example(
         id=_string(cells["id"])
         or hashlib.blake2b("\0".join(texts.values()).encode(), digest_size=6).hexdigest(),
-        text=layout.template.format(**texts) if layout.template is not None else texts[layout.text[0]],
+        text=_filled(texts, layout.form),
         label=_label(row, layout),
         note=_string(cells["note"]),
         canonical=_flag(where, "canonical", cells["canonical"]),
@@ -140,12 +138,22 @@ def _example(where: Source, row: Mapping[str, Any], layout: _Layout) -> Example:
         split=split or None,
         disputed=_flag(where, "disputed", cells["disputed"]),
         source=where,
+        form=layout.form,
     )
 
 
-def _texts(where: Source, row: Mapping[str, Any], layout: _Layout) -> dict[str, str]:
+def text_of(where: Source, row: Mapping[str, Any], form: Form) -> str:
+    """Make the text of a row, as that of an example is made; DataError where there is none."""
+    return _filled(_texts(where, row, form.columns), form)
+
+
+def _filled(texts: Mapping[str, str], form: Form) -> str:
+    return texts[form.columns[0]] if form.template is None else form.template.format(**texts)
+
+
+def _texts(where: Source, row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
     """Return the text columns; some of several may be empty, but not all."""
-    found = {name: row[name] for name in layout.text}
+    found = {name: row[name] for name in columns}
     for name, text in found.items():
         if not isinstance(text, str) and not (text is None and len(found) > 1):
             raise DataError(f"{where}: {name} is {text!r}, expected some text. Fill it in or drop the row.")
