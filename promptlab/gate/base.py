@@ -1,7 +1,6 @@
 """The prompts of a base commit and of the working tree: their answers to the same examples."""
 
 import functools
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ from promptlab.models import profiles, prompts
 from promptlab.models.messages_api import body_of, model_with, settings_in
 from promptlab.models.profiles import Profile
 from promptlab.records import Example, Model, Prediction, Prompt
-from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of, predict
+from promptlab.scoring.evaluation import Evaluation, by_example, evaluation_of
+from promptlab.scoring.recorded import recorded
 
 T = TypeVar("T")
 
@@ -224,29 +224,6 @@ def unrecorded(
         return None, base.classifier, ()
     found = recorded(task, base.prompt, base.classifier, examples, base.calls)
     return base.prompt, base.classifier, tuple(one for one in examples if one.id not in found)
-
-
-def recorded(
-    task: Task,
-    prompt: Prompt,
-    model: Model,
-    examples: Sequence[Example],
-    calls: Mapping[str, Entry],
-    first: int = 0,
-) -> dict[str, tuple[Prediction, ...]]:
-    """Read all recorded answers about examples, by the example's id; what is not recorded is left out.
-
-    `first` is the number of the first repeat to read.
-    """
-    found: dict[str, tuple[Prediction, ...]] = {}
-    for example in examples:
-        for repeat in itertools.count():
-            entry = calls.get(files.message_key(prompts.build(prompt, example.text, model, first + repeat)))
-            if entry is None:
-                break
-            row = predict(task, example, files.reply_of(entry), prompt, repeat)
-            found[example.id] = (*found.get(example.id, ()), row)
-    return found
 
 
 def _read(place: Place, commit: Commit, task: Task, examples: Sequence[Example]) -> _Base:

@@ -20,6 +20,7 @@ import pytest
 from promptlab import network, secrets
 from promptlab.cassettes import format as files
 from promptlab.cassettes import misses, recorder, snapshots
+from promptlab.cassettes.estimates import Usage
 from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
 from promptlab.data import overlap
@@ -463,8 +464,8 @@ class Lab:
         return settings | {"api_key": self._key, "max_cost": part}
 
     @functools.cached_property
-    def _usage(self) -> plan.Usage:
-        return plan.Usage(files.recordings(self._settings.root / "cassettes" / self._settings.profile.name))
+    def _usage(self) -> Usage:
+        return Usage(files.recordings(self._settings.root / "cassettes" / self._settings.profile.name))
 
     def _evaluated(self, job: _Job, task: Task, result: Evaluation) -> Outcome:
         notice = task.notice(result.split)

@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks.pull_requests.task import FIXED, TYPO
 from promptlab.cassettes import format as files
-from promptlab.gate.base import recorded
 from promptlab.models import prompts
 from promptlab.models.messages_api import body_of
 from promptlab.records import Model, Prompt
+from promptlab.scoring.recorded import recorded
 
 from ..examples import task
 from ..server import message, serving
