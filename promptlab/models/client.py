@@ -14,10 +14,10 @@ import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from promptlab.errors import CassetteMiss, ModelError, PromptlabError
@@ -52,6 +52,7 @@ UNREADABLE = 3  # tries of one that is answered with no message: each may have b
 LONGEST_WAIT = 60.0  # seconds between two tries
 TOO_MANY = "more than the 5% of a split that an accident explains"
 GRACE = 5.0  # seconds that calls in flight have to finish once a run is interrupted
+T = TypeVar("T")
 ANY_KEY = "no-key-needed"  # the SDK insists on one; never sent beyond loopback
 
 #: Whether a request is answered from a recording, without a call; set while one is in use.
@@ -64,6 +65,14 @@ class Refused(ModelError):
     def __init__(self, message: str, status: int) -> None:
         self.status = status
         super().__init__(message)
+
+
+class Call(NamedTuple):
+    """A request to be made, and who takes its reply."""
+
+    request: Request
+    asked_for: str  # the caller, in errors
+    keep: Callable[[Reply], None]  # called before the reply is counted; what it raises stops the run
 
 
 class _NotAsked(ModelError):
@@ -143,14 +152,20 @@ class Client:
         return tuple(spent(role, model, replies) for (role, _), (model, replies) in both)
 
     async def ask(
-        self, request: Request, asked_for: str, *, role: str = "critic", last: bool = False
+        self,
+        request: Request,
+        asked_for: str,
+        *,
+        role: str = "critic",
+        last: bool = False,
+        keep: Callable[[Reply], None] | None = None,
     ) -> Reply:
         """Return the reply to a request; the same request is asked once, a repeated one once each.
 
         `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
         a replayed call was never recorded; Refused where the API refuses it for good, unless this is the
         `last` time, when the refusal is the answer; ModelError and BudgetExceeded where the run has to stop.
-        What it takes is counted for its `role`.
+        What it takes is counted for its `role`. A reply that somebody else `keep`s is forgotten here.
         """
         body = arguments(request)
         text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
@@ -160,11 +175,17 @@ class Client:
         if headers:
             body["extra_headers"] = headers
         if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role))
+            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role, keep))
         known = self._asked[key]
         if isinstance(known, Reply):
             return known
-        self._asked[key] = reply = await asyncio.shield(known)  # a finished task would keep its frames
+        try:
+            reply = await asyncio.shield(known)
+        finally:
+            if keep and known.done():
+                self._asked.pop(key, None)
+        if not keep:
+            self._asked[key] = reply  # a finished task would keep its frames
         return reply
 
     async def ask_all(
@@ -215,15 +236,46 @@ class Client:
         await self._each(sorted(aside), again)
         return tuple(replies[number] for number in range(len(asked)))
 
-    async def _each(self, numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
-        """Do numbered work, so much at a time; after a failure begin no other, and raise the first."""
-        waiting = iter(numbers)  # all workers take from it: a failure leaves the rest untouched
+    async def stream(self, calls: Iterator[Call], *, proven: bool = False, last: bool = False) -> int:
+        """Ask what an iterator yields, with one prompt, and keep nothing of it; return how many were refused.
+
+        One call goes first, as in `ask_all`. A call that is refused for good is passed over, as long as the
+        prompt is not to blame: it is `proven`, others are answered, or the status is 413. The `last` time a
+        refusal is the answer.
+        """
+        refusals: list[Refused] = []  # while the prompt may be to blame: the second one stops the run
+        count = 0
+
+        async def one(call: Call) -> None:
+            nonlocal count
+            try:
+                await self.ask(call.request, call.asked_for, role="classifier", last=last, keep=call.keep)
+            except Refused as error:
+                count += 1
+                if error.status != TOO_LARGE and not proven and call.request.beginning not in self._answered:
+                    refusals.append(error)
+                    if len(refusals) > 1:
+                        raise
+            else:
+                refusals.clear()
+
+        for call in calls:
+            await self._each([call], one)
+            break
+        await self._each(calls, one)
+        if refusals:
+            raise refusals[0]
+        return count
+
+    async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Do work on each, so much at a time; after a failure begin no other, and raise the first."""
+        waiting = enumerate(items)  # all workers take from it: a failure leaves the rest untouched
         failures: dict[int, Exception] = {}
 
         async def worker() -> None:
-            for number in waiting:
+            for number, item in waiting:
                 try:
-                    await work(number)
+                    await work(item)
                 except Exception as error:
                     failures[number], self._failed = error, True
                 if self._failed:
@@ -235,16 +287,20 @@ class Client:
         if self._failed:
             raise _NotAsked("an earlier call failed")
 
-    async def _ask(self, request: Request, body: dict[str, Any], asked_for: str, role: str) -> Reply:
+    async def _ask(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        asked_for: str,
+        role: str,
+        keep: Callable[[Reply], None] | None,
+    ) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
                 live = not recorded.get()(request)
-                if live:
-                    refuse(request)
-                    self.progress.begin()
-                reply = await self._try(request.model, body, live=live)
+                reply = await self._make(request, body, keep, live=live)
             except CassetteMiss as miss:
                 self._failed = True
                 raise CassetteMiss(
@@ -265,7 +321,20 @@ class Client:
         if live:
             self.progress.made(role, request.model, reply)
         self.usage += usage_of(reply)
-        self._replies.setdefault((role, request.model.name), (request.model, []))[1].append(reply)
+        if not keep:
+            self._replies.setdefault((role, request.model.name), (request.model, []))[1].append(reply)
+        return reply
+
+    async def _make(
+        self, request: Request, body: dict[str, Any], keep: Callable[[Reply], None] | None, *, live: bool
+    ) -> Reply:
+        """Make a call; its reply is kept before it is counted."""
+        if live:
+            refuse(request)
+            self.progress.begin()
+        reply = await self._try(request.model, body, live=live)
+        if keep:
+            keep(reply)
         return reply
 
     async def _try(self, model: Model, body: dict[str, Any], *, live: bool) -> Reply:
