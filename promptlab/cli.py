@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = parser.add_subparsers(required=True)
     _add_init(first.add_parser("init", help="write the files of a new task around a file of examples"))
     _add_split(first.add_parser("split", help="write the split of a CSV or TSV file into a column of it"))
+    _add_classify(first.add_parser("classify", help="label the rows of a file with a tested prompt"))
     _add_gate(first.add_parser("gate", help="judge the data of a branch by the tests of its base"))
     _add_cassettes(first.add_parser("cassettes", help="recorded calls"))
 
@@ -100,6 +101,28 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_split)
 
 
+def _add_classify(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Ask the profile's classifier about each row of ROWS, as the tests do, and write the rows with the "
+        "columns label and reason. Replies are kept beside OUTPUT as they arrive: the same command goes on "
+        "where it was stopped."
+    )
+    command.add_argument("task", metavar="FILE.py:TASK", help="the task, such as test_topics.py:task")
+    command.add_argument("rows", type=Path, metavar="ROWS", help="CSV, TSV, JSON lines or Parquet")
+    command.add_argument("--prompt", type=Path, required=True, metavar="FOLDER", help="the prompt's folder")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUTPUT", help="in any of the same formats"
+    )
+    command.add_argument(
+        "--profile", metavar="NAME", help="whose classifier is asked, if not [tool.promptlab]'s"
+    )
+    command.add_argument("--replies", action="store_true", help="add the column reply")
+    command.add_argument(
+        "--max-cost", type=float, metavar="DOLLARS", help="the most that this command may spend"
+    )
+    command.set_defaults(run=_classify)
+
+
 def _add_gate(command: argparse.ArgumentParser) -> None:
     command.description = (
         "Check BASE out beside the working tree, lay over it the prompts, recordings and data that HEAD "
@@ -129,6 +152,26 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
         help="ask the model what HEAD's data lack, without HEAD's recordings, and record it here",
     )
     command.set_defaults(run=_gate)
+
+
+def _classify(known: argparse.Namespace, _: list[str]) -> int:
+    from promptlab.bulk import labelling, task_file
+    from promptlab.models import profiles, prompts
+
+    root, task = Path.cwd(), task_file.load(known.task)
+    profile = profiles.read(root / "pyproject.toml", live=True, name=known.profile)
+    done = labelling.label_file(
+        task,
+        prompts.load_prompt(known.prompt),
+        prompts.classifier_of(profile.classifier, task),
+        known.rows,
+        known.output,
+        replies=known.replies,
+        max_cost=known.max_cost,
+        root=root,
+    )
+    sys.stdout.write(f"{done}\n")
+    return 0
 
 
 def _gate(known: argparse.Namespace, others: list[str]) -> int:

@@ -27,6 +27,7 @@ ROOMS = (
     {"scoring"},
     {"optimizer"},
     {"gate"},
+    {"bulk"},
     {"report"},
     {"plugin"},
     {"scaffold"},
@@ -140,10 +141,10 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_package_is_small():
     """8,000 lines, and what came since.
 
-    1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls, 200 for scripts
-    and notebooks, 600 for what people see.
+    1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls, 600 for scripts
+    and notebooks, 1,000 for what people see, 2,000 to label whole tables.
     """
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 13_500
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 16_000
 
 
 def test_committed_files_hold_no_key():

@@ -1,0 +1,1 @@
+"""A whole table labelled with a tested prompt."""
