@@ -1,6 +1,6 @@
 """The public names, and where they live."""
 
-from promptlab.bulk.labelling import classify as classify
+from promptlab.bulk.frames import classify as classify
 from promptlab.data.readers import from_dataframe as from_dataframe
 from promptlab.data.readers import from_dicts as from_dicts
 from promptlab.data.readers import read_csv as read_csv

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PromptlabError as error:
         sys.stderr.write(f"promptlab: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _add_init(command: argparse.ArgumentParser) -> None:
@@ -155,12 +157,12 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
 
 
 def _classify(known: argparse.Namespace, _: list[str]) -> int:
-    from promptlab.bulk import labelling, task_file
+    from promptlab.bulk import files, task_file
     from promptlab.models import profiles, prompts
 
     root, task = Path.cwd(), task_file.load(known.task)
     profile = profiles.read(root / "pyproject.toml", live=True, name=known.profile)
-    done = labelling.label_file(
+    done = files.label_file(
         task,
         prompts.load_prompt(known.prompt),
         prompts.classifier_of(profile.classifier, task),

@@ -9,7 +9,7 @@ import hashlib
 import json
 import operator
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -292,7 +292,12 @@ class Usage:
     cache_read_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*map(operator.add, astuple(self), astuple(other)))
+        return Usage(*map(operator.add, self._counts, other._counts))
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(*map(operator.sub, astuple(self), astuple(other)))
+        return Usage(*map(operator.sub, self._counts, other._counts))
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        cached = (self.cache_write_tokens, self.cache_read_tokens)
+        return self.calls, self.input_tokens, self.output_tokens, *cached

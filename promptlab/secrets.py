@@ -64,6 +64,11 @@ VENDORS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 PREFIXES = (*(prefix for prefixes, _ in VENDORS.values() for prefix in prefixes), "://")
+#: The same by a character that each holds, if it holds any of these: few texts have all of them.
+BY_MARK = {
+    mark: tuple(one for one in PREFIXES if next((c for c in "-_./" if c in one), "") == mark)
+    for mark in ("-", "_", ".", "/", "")
+}
 
 #: Where one begins: not within a word, but behind an escape, whose letter is none, as in a repr or in JSON.
 START = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
@@ -92,7 +97,8 @@ def masked(text: str) -> str:
     Two keys get two replacements, so that texts that differ in nothing else stay different. The text is one
     that people wrote: within JSON, HTML or Markdown, an escape may stand where a key begins.
     """
-    if not any(prefix in text for prefix in PREFIXES):  # nearly always, and ten times as fast
+    here = (prefixes for mark, prefixes in BY_MARK.items() if mark in text)
+    if not any(prefix in text for prefixes in here for prefix in prefixes):  # nearly always, and much faster
         return text
     return SHAPES.sub(_mask, text)
 

@@ -40,9 +40,7 @@ class Journal:
 
     def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
         self.path = path
-        self.db = sqlite3.connect(
-            path or ":memory:", isolation_level=None, timeout=0, check_same_thread=False
-        )
+        self.db = _connected(path)
         try:
             # In this mode it needs no file beside the write-ahead log, and nobody else can open it.
             self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -51,12 +49,11 @@ class Journal:
             self.db.execute("BEGIN EXCLUSIVE")
             self._open(header)
             self.db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RecordingError) as error:
             self.db.close()
+            if isinstance(error, RecordingError):
+                raise
             raise RecordingError(f"{path}: {_why(error)}; no call was made") from error
-        except RecordingError:
-            self.db.close()
-            raise
 
     def _open(self, header: Mapping[str, Any]) -> None:
         for statement in TABLES.strip().splitlines():
@@ -131,6 +128,13 @@ def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[
             yield f"{', '.join(parts)} of the prompt"
         else:
             yield from differences(old, new)
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    try:  # in a notebook the event loop, and with it all use of it, is in another thread
+        return sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise RecordingError(f"{path}: {_why(error)}; no call was made") from error
 
 
 def _why(error: sqlite3.Error) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptlab.bulk.table import DELIMITERS, JSON, TOGETHER, Row, Table, arrow, header_of, schema_of
+from promptlab.bulk.table import DELIMITERS, JSON, TOGETHER, Row, Table, arrow, encodes, header_of, schema_of
 from promptlab.errors import DataError
 
 Answered = tuple[Row, Mapping[str, str | None]]  # a row, and the values of the columns that are added
@@ -57,7 +57,7 @@ def _delimited(delimiter: str, table: Table, added: Sequence[str], rows: Iterabl
     yield cells([*table.columns, *added]) + "\n"
     for row, answers in rows:
         values = [*(row.fields.get(name) for name in table.columns), *(answers[name] for name in added)]
-        yield cells([_text(value) for value in values]) + "\n"
+        yield cells([_cell(value) for value in values]) + "\n"
 
 
 def _cells_as_text(delimiter: str) -> Callable[[Sequence[str]], str]:
@@ -74,22 +74,23 @@ def _cells_as_text(delimiter: str) -> Callable[[Sequence[str]], str]:
     return text
 
 
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return (value or "").encode(errors="replace").decode()
-    plain = isinstance(value, bool | int | float | list | dict)
-    return json.dumps(value, ensure_ascii=False, default=str) if plain else str(value)
+def as_text(value: Any) -> str:
+    """Write a value as text that has a form in UTF-8; numbers, lists and objects as JSON."""
+    if not isinstance(value, str):
+        plain = isinstance(value, bool | int | float | list | dict)
+        value = json.dumps(value, ensure_ascii=False, default=str) if plain else str(value)
+    return str(value) if encodes(value) else value.encode(errors="replace").decode()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else as_text(value)
 
 
 def _json_lines(table: Table, added: Sequence[str], rows: Iterable[Answered]) -> Iterator[str]:
     """Yield JSON lines; rows of such a file stay as they are written there."""
     for row, answers in rows:
         more = json.dumps({name: answers[name] for name in added}, ensure_ascii=False)
-        if table.kind in JSON:
-            start = row.raw[:-1].rstrip()
-        else:
-            start = json.dumps(dict(row.fields), ensure_ascii=False, default=str)[:-1]
-            start = start.encode(errors="replace").decode()
+        start = row.raw[:-1].rstrip() if table.kind in JSON else as_text(dict(row.fields))[:-1]
         yield f"{start}{', ' if row.fields else ''}{more[1:]}\n"
 
 
@@ -125,7 +126,7 @@ def _schema(pyarrow: Any, table: Table) -> tuple[Any, Callable[[str, Any], Any] 
     texts = {name for name, of in types.items() if of == pyarrow.string()}
 
     def plain(name: str, value: Any) -> Any:
-        return _text(value) if name in texts and value is not None else value
+        return as_text(value) if name in texts and value is not None else value
 
     return pyarrow.schema(list(types.items())), plain
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,7 +21,7 @@ from promptlab.models import prompts
 from promptlab.models.messages_api import body_of, settings_in, url_of
 from promptlab.records import Form, Model, Prompt, Reply, Request, Source
 
-NO_ROW, NO_TEXT, NOT_UTF8, SECRET = "not a row", "no text", "not UTF-8", "a credential"
+NO_ROW, NO_TEXT, NOT_UTF8, SECRET = UNFIT = "not a row", "no text", "not UTF-8", "holds a credential"
 
 
 class Unfit(NamedTuple):
@@ -121,19 +124,33 @@ class Work:
             return Unfit(SECRET, f"{row.where}: the text holds a credential that is in use, from {found[1]}")
         return text
 
-    def key(self, request: Request) -> str:
-        """Return the hash that a call is named by, of the request as it is kept."""
-        return files.message_key(request).rpartition(" ")[2]
+    def key(self, text: str) -> str:
+        """Return the hash that the call about a text is named by: that of the request as it is recorded."""
+        head, tail = self._around
+        turn = secrets.masked(f"{self.prompt.prefix}{text}{self.prompt.suffix}")
+        found = head.copy()
+        found.update((json.dumps(turn) + tail).encode())
+        return found.hexdigest()
 
-    def pending(self, rows: Iterator[Row], journal: Journal) -> Iterator[Asked]:
-        """Yield the calls that have no reply yet; one may come again while it is under way."""
+    @cached_property
+    def _around(self) -> tuple[hashlib._Hash, str]:
+        """What is before the user's turn in a request, hashed, and what is behind it: the same in each."""
+        request = self.request("")
+        before, after = request.messages[: request.last_turn], request.messages[request.last_turn + 1 :]
+        place = uuid.uuid4().hex  # which no prompt has
+        asked = replace(request, messages=(*before, ("user", place), *after))
+        head, _, tail = files.canonical(body_of(asked)).partition(json.dumps(place))
+        return hashlib.sha256(head.encode()), tail
+
+    def pending(self, rows: Iterable[Row], journal: Journal, flying: set[str]) -> Iterator[Asked]:
+        """Yield the calls that have no reply yet and are not under way: `flying`, to which each is added."""
         for row in rows:
             text = self.text(row)
             if isinstance(text, str):
-                request = self.request(text)
-                key = self.key(request)
-                if key not in journal:
-                    yield Asked(key, row.where, request)
+                key = self.key(text)
+                if key not in flying and key not in journal:
+                    flying.add(key)
+                    yield Asked(key, row.where, self.request(text))
 
     def keep(self, journal: Journal, asked: Asked, reply: Reply) -> Reply:
         """Put a reply into the journal, screened; RecordingError where it holds a credential in use."""
@@ -158,16 +175,13 @@ class Work:
         except ExtractorError as error:
             raise type(error)(f"task {self.task.name!r}, {where}: {error}") from error
 
-    def answer(self, row: Row, journal: Journal) -> tuple[Any, str | None, str]:
-        """Return a row's label and None, or None and the reason, and the reply's text."""
-        text = self.text(row)
-        if isinstance(text, Unfit):
-            return None, text.reason, ""
-        kept = journal.get(self.key(self.request(text)))
+    def answer(self, where: Source, text: str, journal: Journal) -> tuple[Any, str | None, str]:
+        """Return the label about a text and None, or None and the reason; and the text of the reply."""
+        kept = journal.get(self.key(text))
         if kept is None:
             raise DataError(
-                f"{row.where}: has no reply: the rows changed while they were labelled. The replies are "
-                f"kept; the same command asks about the new rows"
+                f"{where}: has no reply: the rows changed while they were labelled. The replies are kept; "
+                f"the same command asks about the new rows"
             )
         reply, read = kept
-        return (*(read or self.read(row.where, reply)), reply.text)
+        return (*(read or self.read(where, reply)), reply.text)

@@ -3,6 +3,7 @@
 Requests are built from it alone, so that a live session and its replay ask the same.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -62,8 +63,12 @@ SAMPLING = ("temperature", "top_p", "top_k")
 
 def known(model: Model) -> Known | None:
     """Return what is known of a model; None for one of another maker, which may take anything."""
-    name = max((name for name in MODELS if model.name.startswith(name)), key=len, default="")
-    return MODELS.get(name)
+    return MODELS.get(_family(model.name))
+
+
+@functools.cache
+def _family(model: str) -> str:
+    return max((name for name in MODELS if model.startswith(name)), key=len, default="")
 
 
 def price(model: Model) -> Price | None:

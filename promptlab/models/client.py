@@ -115,6 +115,7 @@ class Client:
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[bytes, asyncio.Future[Reply] | Reply] = {}
+        self._working: list[asyncio.Future[Any]] = []  # calls are made in them
         self._answered: set[object] = set()  # how requests begin that a model has answered
         self._reached: set[str | None] = set()  # servers that have accepted a connection
         self._failed = False
@@ -137,8 +138,10 @@ class Client:
         """Close the connections; calls in flight, where a run was interrupted, may end and be recorded."""
         self._failed = True
         self.progress.close()
-        begun = (one for one in self._asked.values() if isinstance(one, asyncio.Future))
-        if flying := [one for one in begun if not one.done()]:
+        begun: list[asyncio.Future[Any]] = [
+            one for one in self._asked.values() if isinstance(one, asyncio.Future)
+        ]
+        if flying := [one for one in begun + self._working if not one.done()]:
             await asyncio.wait(flying, timeout=GRACE)
             for one in flying:
                 one.cancel()
@@ -152,40 +155,24 @@ class Client:
         return tuple(spent(role, model, replies) for (role, _), (model, replies) in both)
 
     async def ask(
-        self,
-        request: Request,
-        asked_for: str,
-        *,
-        role: str = "critic",
-        last: bool = False,
-        keep: Callable[[Reply], None] | None = None,
+        self, request: Request, asked_for: str, *, role: str = "critic", last: bool = False
     ) -> Reply:
         """Return the reply to a request; the same request is asked once, a repeated one once each.
 
         `asked_for` names the caller ("task 'x', iteration 1, example 'q7'") in errors: CassetteMiss where
         a replayed call was never recorded; Refused where the API refuses it for good, unless this is the
         `last` time, when the refusal is the answer; ModelError and BudgetExceeded where the run has to stop.
-        What it takes is counted for its `role`. A reply that somebody else `keep`s is forgotten here.
+        What it takes is counted for its `role`.
         """
         body = arguments(request)
         text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=16).digest()
-        headers = {REPEAT: str(request.repeat)} if request.repeat else {}
-        headers |= {KEPT_REFUSAL: "yes"} if last else {}
-        if headers:
-            body["extra_headers"] = headers
         if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role, keep))
+            self._asked[key] = asyncio.ensure_future(self._ask(request, body, asked_for, role, last=last))
         known = self._asked[key]
         if isinstance(known, Reply):
             return known
-        try:
-            reply = await asyncio.shield(known)
-        finally:
-            if keep and known.done():
-                self._asked.pop(key, None)
-        if not keep:
-            self._asked[key] = reply  # a finished task would keep its frames
+        self._asked[key] = reply = await asyncio.shield(known)  # a finished task would keep its frames
         return reply
 
     async def ask_all(
@@ -239,7 +226,7 @@ class Client:
     async def stream(self, calls: Iterator[Call], *, proven: bool = False, last: bool = False) -> int:
         """Ask what an iterator yields, with one prompt, and keep nothing of it; return how many were refused.
 
-        One call goes first, as in `ask_all`. A call that is refused for good is passed over, as long as the
+        The calls differ: none is compared with those before. One call goes first, as in `ask_all`. A call that is refused for good is passed over, as long as the
         prompt is not to blame: it is `proven`, others are answered, or the status is 413. The `last` time a
         refusal is the answer.
         """
@@ -249,7 +236,8 @@ class Client:
         async def one(call: Call) -> None:
             nonlocal count
             try:
-                await self.ask(call.request, call.asked_for, role="classifier", last=last, keep=call.keep)
+                body = arguments(call.request)
+                await self._ask(call.request, body, call.asked_for, "classifier", last=last, keep=call.keep)
             except Refused as error:
                 count += 1
                 if error.status != TOO_LARGE and not proven and call.request.beginning not in self._answered:
@@ -281,7 +269,9 @@ class Client:
                 if self._failed:
                     return
 
-        await asyncio.gather(*(worker() for _ in range(self._workers)))
+        workers = [asyncio.ensure_future(worker()) for _ in range(self._workers)]
+        self._working = [*filter(lambda one: not one.done(), self._working), *workers]
+        await asyncio.shield(asyncio.gather(*workers))  # what is in flight has time to end, see __aexit__
         if failures:
             raise failures[min(failures, key=lambda n: (isinstance(failures[n], _NotAsked), n))]
         if self._failed:
@@ -293,14 +283,16 @@ class Client:
         body: dict[str, Any],
         asked_for: str,
         role: str,
-        keep: Callable[[Reply], None] | None,
+        *,
+        last: bool = False,
+        keep: Callable[[Reply], None] | None = None,
     ) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
                 live = not recorded.get()(request)
-                reply = await self._make(request, body, keep, live=live)
+                reply = await self._make(request, body | _headers(request, last), keep, live=live)
             except CassetteMiss as miss:
                 self._failed = True
                 raise CassetteMiss(
@@ -482,6 +474,13 @@ def reachable(*models: Model) -> list[str]:
     for url in dict.fromkeys(model.base_url for model in models):
         asyncio.run(reach(url))
     return notes
+
+
+def _headers(request: Request, last: bool) -> dict[str, Any]:
+    """Return the argument for the headers of our own that a call needs; mostly none."""
+    headers = {REPEAT: str(request.repeat)} if request.repeat else {}
+    headers |= {KEPT_REFUSAL: "yes"} if last else {}
+    return {"extra_headers": headers} if headers else {}
 
 
 LIMITED = 429  # status

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import shutil
 import sys
 import time
 import warnings
+from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 EVERY = 30.0  # seconds between two lines where nothing can move
+MOVES = 0.1  # seconds between two states of a line that moves
+RECENT = 1_000  # calls whose seconds are shown
 
 
 class Output:
@@ -52,7 +54,8 @@ class Progress:
     def __init__(self, title: str, planned: int | None) -> None:
         self.stage = ""
         self._title, self._fixed, self._planned = title, planned is not None, planned or 0
-        self._calls, self._dollars, self._seconds = 0, dict[str, float | None](), list[float]()
+        self._calls, self._dollars = 0, dict[str, float | None]()
+        self._seconds = deque[float](maxlen=RECENT)
         self._began = self._shown = 0.0
         self._bar: tqdm[Any] | None = None
 
@@ -87,14 +90,16 @@ class Progress:
         self._calls += 1
         cost, before = dollars(model, reply), self._dollars.get(role, 0.0)
         self._dollars[role] = None if cost is None or before is None else before + cost
-        bisect.insort(self._seconds, reply.seconds or 0.0)
-        if self._bar is not None:
+        self._seconds.append(reply.seconds or 0.0)
+        now = time.monotonic()
+        if self._bar is not None and (now - self._shown > MOVES or self._calls >= self._planned):
+            self._shown = now
             self._bar.total = max(self._planned, self._calls)
             self._bar.set_description(self._head, refresh=False)
             self._bar.set_postfix_str(self._tail, refresh=False)
-            self._bar.update()
-        elif time.monotonic() - self._shown > EVERY:
-            self._shown = time.monotonic()
+            self._bar.update(self._calls - self._bar.n)
+        elif self._bar is None and now - self._shown > EVERY:
+            self._shown = now
             output.get().line(self._line)
 
     def close(self) -> None:
@@ -110,7 +115,7 @@ class Progress:
     def _tail(self) -> str:
         """Dollars by role, and seconds a call."""
         known = [f"{role} ${cost:.4f}" for role, cost in sorted(self._dollars.items()) if cost is not None]
-        median, high = percentiles(self._seconds)
+        median, high = percentiles(sorted(self._seconds))
         return ", ".join([*known, f"{median:.2f} s a call, 95% under {high:.2f} s"])
 
     @property
