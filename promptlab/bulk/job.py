@@ -19,10 +19,10 @@ from promptlab.bulk.work import Asked, Unfit, Work
 from promptlab.cassettes import format as files
 from promptlab.cassettes.estimates import Plan, Usage
 from promptlab.models import progress, spending
+from promptlab.models.blocking import synchronous
 from promptlab.models.client import WORKERS, Call, Client
 from promptlab.models.messages_api import refuse
 from promptlab.models.spending import Budget, Spent, budget_of
-from promptlab.optimizer.loop import synchronous
 from promptlab.records import Reply
 from promptlab.records import Usage as Tokens
 

@@ -1,17 +1,12 @@
 """The optimization loop: the order of the steps; each step has its own module."""
 
-import asyncio
-import contextlib
-import contextvars
 import functools
 import inspect
-import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import ParamSpec, TypedDict, TypeVar, Unpack
 
 from promptlab.cassettes import snapshots
 from promptlab.cassettes.recorder import IndexedCassette
@@ -21,6 +16,7 @@ from promptlab.data.splits import SPLITS
 from promptlab.data.task import Task
 from promptlab.errors import reject_unknown
 from promptlab.models import prompts
+from promptlab.models.blocking import synchronous
 from promptlab.models.client import ANY_KEY, WORKERS, Client, check
 from promptlab.models.prompts import classifier_of, model_of
 from promptlab.models.spending import Budget, budget_of
@@ -323,56 +319,6 @@ def canonical_times(cassette: IndexedCassette | None, requests: Sequence[Request
     if cassette is not None and cassette.mode == "replay" and cassette.missing(requests):
         return 1
     return CANONICAL
-
-
-def synchronous(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make a coroutine function callable from anywhere, a notebook's running loop included."""
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        work = function(*args, **kwargs)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            try:
-                return asyncio.run(work)
-            except KeyboardInterrupt as interrupt:
-                raise _noted(interrupt, interrupt.__context__) from None
-        # A loop is running in this thread, which therefore cannot wait for another one.
-        begun: list[Callable[[], object]] = []
-        stopped: list[BaseException] = []
-        ended = threading.Event()
-
-        async def whole() -> T:
-            cancel, loop = cast("asyncio.Task[T]", asyncio.current_task()).cancel, asyncio.get_running_loop()
-            begun.append(lambda: loop.call_soon_threadsafe(cancel))
-            try:
-                return await work
-            except asyncio.CancelledError as error:
-                stopped.append(error)
-                raise
-            finally:
-                ended.set()
-
-        with ThreadPoolExecutor(1) as thread:
-            try:
-                return thread.submit(contextvars.copy_context().run, asyncio.run, whole()).result()
-            except KeyboardInterrupt as interrupt:  # the stop button of a notebook
-                for stop in begun:
-                    with contextlib.suppress(RuntimeError):  # the loop is closed: it has just ended
-                        stop()
-                    ended.wait()  # the executor does not, where the thread was just starting
-                raise _noted(interrupt, *stopped) from None
-
-    call.__name__ = call.__qualname__ = function.__name__.removesuffix("_async")
-    return call
-
-
-def _noted(interrupt: KeyboardInterrupt, *stopped: BaseException | None) -> KeyboardInterrupt:
-    """Carry over what was noted where the work stopped: which replies are kept."""
-    for note in (note for one in stopped for note in getattr(one, "__notes__", ())):
-        interrupt.add_note(note)
-    return interrupt
 
 
 optimize = synchronous(optimize_async)

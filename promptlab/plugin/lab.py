@@ -40,6 +40,7 @@ from promptlab.gate.base import Pair, Place
 from promptlab.gate.git import Commit
 from promptlab.gate.migration import Migration, migration
 from promptlab.models import catalog, progress, prompts
+from promptlab.models.blocking import synchronous
 from promptlab.models.client import ANY_KEY, Client
 from promptlab.models.messages_api import shown_url, url_of
 from promptlab.models.profiles import ROLES, Profile
@@ -48,7 +49,6 @@ from promptlab.models.spending import Budget
 from promptlab.optimizer import loop
 from promptlab.optimizer.forward import REJECTABLE
 from promptlab.optimizer.history import Iteration, Run
-from promptlab.optimizer.loop import synchronous
 from promptlab.plugin import plan, sharing
 from promptlab.plugin.console import Console
 from promptlab.plugin.plan import Planned

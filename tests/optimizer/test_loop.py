@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import promptlab as pl
 from promptlab.data.sampling import rank
+from promptlab.models.blocking import synchronous
 from promptlab.models.prompts import first
 from promptlab.optimizer import loop
 from promptlab.optimizer.history import Iteration
-from promptlab.optimizer.loop import synchronous
 from promptlab.records import Reply
 
 from .. import examples
