@@ -108,11 +108,12 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def speed(session: nox.Session) -> None:
-    """Measure replay, recording and pace beside stock vcrpy and the SDK, and the page; JSON lines, 15 minutes."""
+    """Measure replay, recording and pace beside stock vcrpy and the SDK, pages and whole tables; JSON lines, 90 minutes."""
     install(session, "test")
     session.run("python", "benchmarks/speed/replay.py")
     session.run("python", "benchmarks/speed/pacing.py")
     session.run("python", "benchmarks/speed/page.py")
+    session.run("python", "benchmarks/speed/bulk.py")
 
 
 @nox.session(default=False)

@@ -342,6 +342,9 @@ def test_a_text_that_holds_the_password_of_the_server_s_address_is_not_sent(pyte
 
 #: Every function of the package that writes a file, and why no key gets there.
 WRITERS = {
+    "bulk.files._answered": "why rows were not asked, screened",
+    "bulk.files.write": "the user's own rows, with answers that are screened",
+    "bulk.output._lines": "the same",
     "cli._merge": "the sides of a file that git has, in a private folder",
     "cassettes.format.write": "entries are screened when they are made, the header here",
     "cassettes.journal.Journal.__init__": "opens it",
