@@ -18,6 +18,7 @@ from promptlab.bulk.table import Row
 from promptlab.bulk.work import Asked, Unfit, Work
 from promptlab.cassettes import format as files
 from promptlab.cassettes.estimates import Plan, Usage
+from promptlab.errors import RecordingError
 from promptlab.models import progress, spending
 from promptlab.models.blocking import synchronous
 from promptlab.models.client import WORKERS, Call, Client
@@ -63,8 +64,9 @@ class Job:
 
     def look(self) -> Look:
         """Look through all rows: how many calls are to be made, and which rows are not fit for one."""
-        found = Look()
-        self.journal.db.execute("BEGIN")
+        found, request = Look(), self.work.request("")
+        around = len(request.system) + sum(len(text) for _, text in request.messages)
+        self.journal.db.execute("BEGIN")  # what is seen first is written together
         for row in self.rows():
             found.rows += 1
             text = self.work.text(row)
@@ -79,7 +81,7 @@ class Job:
                 found.known += 1
             else:
                 found.calls += 1
-                found.characters += len(self.work.prompt) + len(text)
+                found.characters += around + len(text)
         self.journal.db.execute("COMMIT")
         return found
 
@@ -133,11 +135,20 @@ def _announcement(job: Job, look: Look, cassettes: Path) -> Iterator[str]:
     if look.known:
         yield f"{look.known:,} replies are known already, from {job.journal.path}"
     if look.calls:
-        recordings = (path for path in files.recordings(cassettes) if path.parent.name == work.task.name)
-        part = Usage(recordings).part("classifier", work.model, look.calls, look.characters / look.calls)
+        part = _usage(work.task.name, cassettes).part(
+            "classifier", work.model, look.calls, look.characters / look.calls
+        )
         yield str(Plan(f"{look.rows:,} rows", (part,)))
     else:
         yield f"{look.rows:,} rows: no call is needed"
+
+
+def _usage(task: str, cassettes: Path) -> Usage:
+    """Return the usage that is recorded for a task; a recording that cannot be read is no reason to stop."""
+    try:
+        return Usage(path for path in files.recordings(cassettes) if path.parent.name == task)
+    except RecordingError:
+        return Usage(())
 
 
 def run(job: Job, look: Look, **settings: Any) -> None:

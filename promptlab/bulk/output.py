@@ -18,7 +18,7 @@ Answered = tuple[Row, Mapping[str, str | None]]  # a row, and the values of the 
 
 def write(path: Path, table: Table, added: Sequence[str], rows: Iterable[Answered]) -> None:
     """Replace a file by a table and its answers, as a whole; a crash leaves the old file."""
-    kind = path.suffix.lower()
+    kind, path = path.suffix.lower(), path.resolve()  # of a link, the file
     unfinished = path.with_name(path.name + ".tmp")
     try:
         if kind in DELIMITERS:

@@ -6,6 +6,7 @@ A row that cannot be read does not stop the others: it says why.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -136,27 +137,22 @@ def _opened(path: Path) -> Any:
 
 def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
     _, columns = header_of(path, delimiter)
-    longest = csv.field_size_limit(LONGEST)
-    try:
-        with _opened(path) as file:
-            lines = _Lines(file)
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            next(reader)
-            lines.taken()
-            number = 1
-            while True:
-                number += 1
-                try:
-                    cells, why = next(reader), ""
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    cells, why = [""], str(error)
-                raw = lines.taken()
-                if cells:
-                    yield _cells(Source(str(path), number), columns, cells, raw, why)
-    finally:
-        csv.field_size_limit(longest)
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    with _opened(path) as file:
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        next(reader)
+        lines.taken()
+        for number in itertools.count(2):
+            try:
+                cells, why = next(reader), ""
+            except StopIteration:
+                return
+            except csv.Error as error:
+                cells, why = [""], str(error)
+            raw = lines.taken()
+            if cells:
+                yield _cells(Source(str(path), number), columns, cells, raw, why)
 
 
 def _cells(where: Source, columns: tuple[str, ...], cells: list[str], raw: str, why: str) -> Row:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -40,15 +41,20 @@ def test_a_reply_comes_back_as_it_was_kept(tmp_path):
         again.close()
 
 
-def test_the_first_reply_to_a_call_stays():
-    journal = Journal(None, {})
+@pytest.fixture
+def journal():
+    """A journal in memory."""
+    with contextlib.closing(Journal(None, {})) as journal:
+        yield journal
+
+
+def test_the_first_reply_to_a_call_stays(journal):
     journal.add(KEY, REPLY)
     journal.add(KEY, replace(REPLY, text="other"))
     assert REPLY == journal.get(KEY)[0]
 
 
-def test_a_call_is_first_once_whatever_is_known_of_it():
-    journal = Journal(None, {})
+def test_a_call_is_first_once_whatever_is_known_of_it(journal):
     journal.add(KEY, REPLY)
     assert [True, True, False] == [journal.first(one) for one in (KEY, OTHER, KEY)]
 
@@ -143,7 +149,8 @@ def test_a_full_disk_stops_and_loses_nothing(tmp_path):
     assert KEY in journal
     assert OTHER not in journal
     journal.close()
-    assert REPLY == Journal(tmp_path / "j", {}).get(KEY)[0]
+    with contextlib.closing(Journal(tmp_path / "j", {})) as again:
+        assert REPLY == again.get(KEY)[0]
 
 
 def test_a_closed_journal_is_one_file(tmp_path):
@@ -151,4 +158,5 @@ def test_a_closed_journal_is_one_file(tmp_path):
     journal.add(KEY, REPLY)
     journal.close()
     assert ["j"] == [path.name for path in tmp_path.iterdir()]
-    assert 1 == sqlite3.connect(tmp_path / "j").execute("SELECT count(*) FROM replies").fetchone()[0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as db:
+        assert (1,) == db.execute("SELECT count(*) FROM replies").fetchone()

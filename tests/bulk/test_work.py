@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pandas
@@ -138,10 +139,10 @@ def test_a_prompt_with_a_credential_in_use_is_refused(monkeypatch):
 
 
 def kept(this, said):
-    journal = Journal(None, this.header)
-    reply = Reply(said, "end_turn", ("text",), "m", 10, 5)
-    this.keep(journal, Asked(this.key("a"), WHERE, this.request("a")), reply)
-    return this.answer(WHERE, "a", journal)
+    with contextlib.closing(Journal(None, this.header)) as journal:
+        reply = Reply(said, "end_turn", ("text",), "m", 10, 5)
+        this.keep(journal, Asked(this.key("a"), WHERE, this.request("a")), reply)
+        return this.answer(WHERE, "a", journal)
 
 
 def test_a_key_in_a_reply_is_kept_masked():
@@ -183,7 +184,6 @@ def test_an_extractor_that_raises_names_the_row():
 
 def test_a_row_without_a_reply_came_later():
     this = work()
-    with pytest.raises(
-        DataError, match=r"rows\.csv, row 2: has no reply: the rows changed while they were labelled"
-    ):
-        this.answer(WHERE, "new", Journal(None, {}))
+    said = r"rows\.csv, row 2: has no reply: the rows changed while they were labelled"
+    with contextlib.closing(Journal(None, {})) as journal, pytest.raises(DataError, match=said):
+        this.answer(WHERE, "new", journal)
