@@ -73,7 +73,8 @@ def in_process() -> None:
     import anthropic
     import httpx2
 
-    def answer(request: httpx2.Request) -> httpx2.Response:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(0)  # as a socket does; else the loop would never clear away timers
         return httpx2.Response(200, json=message(json.loads(request.content)))
 
     stub = functools.partial(anthropic.DefaultAsyncHttpxClient, transport=httpx2.MockTransport(answer))

@@ -83,7 +83,7 @@ def label_file(
     """Label the rows of a file into another; the same call goes on where an earlier one was stopped."""
     table, work = open_table(source), Work(task, prompt, model)
     added, budget = check(work, str(source), table.columns, replies, max_cost)
-    journal = Journal(_beside(source, target), work.header)
+    journal = Journal(_beside(target), work.header)
     try:
         job = Job(work, lambda: table, journal)
         look = job.look()
@@ -94,14 +94,14 @@ def label_file(
         journal.close()
 
 
-def _beside(source: Path, target: Path) -> Path:
+def _beside(target: Path) -> Path:
     """Return the path of the journal; DataError where the output would replace what is not ours."""
     if target.suffix.lower() not in SUFFIXES:
         raise DataError(f"{target}: expected a name that ends in {', '.join(SUFFIXES)}")
     if not target.parent.is_dir():
         raise DataError(f"{target}: there is no folder {str(target.parent)!r}")
     journal = target.with_name(target.name + JOURNAL)
-    if target.exists() and (not journal.exists() or target.samefile(source)):
+    if target.exists() and not journal.exists():
         raise DataError(f"{target}: exists and was not written by this command: name another output")
     return journal
 
