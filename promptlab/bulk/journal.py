@@ -60,14 +60,14 @@ class Journal:
             self.db.execute(statement)
         known = {name: json.loads(value) for name, value in self.db.execute("SELECT * FROM header")}
         asked = json.loads(json.dumps({"format": FORMAT, **header}))
-        if not known:
-            lines = [(name, json.dumps(value)) for name, value in asked.items()]
-            self.db.executemany("INSERT INTO header VALUES (?, ?)", lines)
-        elif changes := list(differences(known, asked)):
+        if len(self) and (changes := list(differences(known, asked))):
             raise RecordingError(
                 f"{self.path}: holds the replies to other calls: {'; '.join(changes)}. Name another output, "
                 f"or delete the file if its replies are not needed any more; no call was made"
             )
+        self.db.execute("DELETE FROM header")  # without replies, it does not matter what was to be asked
+        lines = [(name, json.dumps(value)) for name, value in asked.items()]
+        self.db.executemany("INSERT INTO header VALUES (?, ?)", lines)
 
     def __len__(self) -> int:
         """Count the replies."""

@@ -77,10 +77,23 @@ OTHERS = [
 ]
 
 
+def answered(path, header):
+    """Make a journal with a reply."""
+    with contextlib.closing(Journal(path, header)) as journal:
+        journal.add(KEY, REPLY)
+
+
+def test_a_journal_without_replies_serves_other_calls_too(tmp_path):
+    Journal(tmp_path / "j", WORK.header).close()
+    answered(tmp_path / "j", {"prompt": {}})
+    with pytest.raises(RecordingError, match="holds the replies to other calls: "):
+        Journal(tmp_path / "j", WORK.header)
+
+
 @pytest.mark.parametrize(("work", "said"), OTHERS, ids=[said for _, said in OTHERS])
 def test_the_journal_of_other_calls_is_refused_by_what_differs(tmp_path, work, said):
     path = tmp_path / "labels.csv.journal"
-    Journal(path, WORK.header).close()
+    answered(path, WORK.header)
     before = path.read_bytes()
     with pytest.raises(RecordingError) as error:
         Journal(path, work.header)
@@ -91,7 +104,7 @@ def test_the_journal_of_other_calls_is_refused_by_what_differs(tmp_path, work, s
 
 
 def test_another_server_and_price_make_no_other_calls(tmp_path):
-    Journal(tmp_path / "j", WORK.header).close()
+    answered(tmp_path / "j", WORK.header)
     other = replace(WORK, model=replace(WORK.model, base_url="http://127.0.0.1:1"))
     Journal(tmp_path / "j", other.header).close()
 
