@@ -97,10 +97,17 @@ def masked(text: str) -> str:
     Two keys get two replacements, so that texts that differ in nothing else stay different. The text is one
     that people wrote: within JSON, HTML or Markdown, an escape may stand where a key begins.
     """
-    here = (prefixes for mark, prefixes in BY_MARK.items() if mark in text)
-    if not any(prefix in text for prefixes in here for prefix in prefixes):  # nearly always, and much faster
-        return text
-    return SHAPES.sub(_mask, text)
+    return SHAPES.sub(_mask, text) if _may_hold_key(text) else text
+
+
+def _may_hold_key(text: str) -> bool:
+    """Say whether any prefix is in a text: nearly never, and found out much faster than by the pattern."""
+    for mark, prefixes in BY_MARK.items():
+        if mark in text:
+            for prefix in prefixes:
+                if prefix in text:
+                    return True
+    return False
 
 
 def screened(value: Any) -> Any:

@@ -17,6 +17,7 @@ from promptlab.errors import RecordingError, shorten
 from promptlab.records import Reply
 
 FORMAT = 1
+CHECKPOINT = 10_000  # pages of 4 kB after which the log moves into the file, for which all calls wait
 JOURNAL = ".journal"  # ends its name, behind that of the output
 TABLES = """
 CREATE TABLE IF NOT EXISTS header (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -46,6 +47,7 @@ class Journal:
             self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA synchronous = NORMAL")
+            self.db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             self.db.execute("BEGIN EXCLUSIVE")
             self._open(header)
             self.db.execute("COMMIT")

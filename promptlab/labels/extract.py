@@ -41,6 +41,9 @@ def normalize(text: str) -> str:
     return fold(fold(text).lstrip(QUOTES + " ").rstrip(QUOTES + STOPS + " "))
 
 
+_folded, _normalized = map(functools.lru_cache(maxsize=256), (fold, normalize))  # answers are few, and recur
+
+
 def read_answer(
     extract: Extractor, labels: Sequence[str], reply: str, *, cut_off: bool = False
 ) -> tuple[Any, str | None]:
@@ -68,7 +71,7 @@ def read_answer(
             f"the extractor returned {shorten(found)} for the reply {shorten(reply)}, "
             f"expected a label or None"
         )
-    for key in (fold, normalize):  # the stricter first, for labels such as "A" and "(A)"
+    for key in (_folded, _normalized):  # the stricter first, for labels such as "A" and "(A)"
         alike = [label for label in labels if key(label) == key(found[:LONGEST])]
         if len(alike) == 1:
             return alike[0], None

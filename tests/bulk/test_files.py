@@ -272,9 +272,9 @@ def test_a_cap_is_kept_and_the_same_command_goes_on(server, folder, capsys):
 
 
 def command(*arguments):
-    """Start the command in a process of its own, at full pace from the first call."""
-    code = "import sys; from promptlab import cli; from promptlab.models import pacing; pacing.START = 1e6; "
-    code += "sys.exit(cli.main(sys.argv[1:]))"
+    """Start the command in a process of its own, at full pace from the first call; a busy machine has time."""
+    code = "import sys; from promptlab import cli; from promptlab.models import client, pacing; "
+    code += "pacing.START, client.GRACE = 1e6, 60.0; sys.exit(cli.main(sys.argv[1:]))"
     asking = ["classify", "test_topics.py:task", "--prompt", "prompt", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
