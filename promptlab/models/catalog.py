@@ -6,7 +6,7 @@ Requests are built from it alone, so that a live session and its replay ask the 
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promptlab.records import Model, Price
@@ -19,6 +19,7 @@ SPENT = re.compile(
     re.IGNORECASE,
 )
 
+BATCHED = 0.5  # of each price, those of cached tokens included, in Message Batches
 CHARACTERS = 3.0  # of English a token, with the tokenizer of the newer models: fewer than with the older
 REPLY = {"classifier": 120, "critic": 2500}  # tokens of a reply, thinking included, where none is recorded
 
@@ -75,6 +76,19 @@ def price(model: Model) -> Price | None:
     """Return a model's own price, else that of the table; None where it is not known."""
     of = known(model)
     return model.price or (of.price if of else None)
+
+
+def batched(model: Model) -> Model:
+    """Return a model with the prices that it has in Message Batches."""
+    of = price(model)
+    return replace(model, price=of and _times(of, BATCHED))
+
+
+def _times(of: Price, factor: float) -> Price:
+    each = (of.cache_write, of.cache_read)
+    write, read = (None if one is None else one * factor for one in each)
+    long = of.long and _times(of.long, factor)
+    return Price(of.input * factor, of.output * factor, write, read, of.long_from, long)
 
 
 def objection(model: Model) -> str:

@@ -79,7 +79,7 @@ class _NotAsked(ModelError):
     """A call that was held back because an earlier one had failed."""
 
 
-class _Failure(ModelError):
+class Failure(ModelError):
     """A call that failed and may succeed if it is made again: `tries` in all, `wait` seconds later."""
 
     def __init__(
@@ -354,7 +354,7 @@ class Client:
                 except Refused:
                     bill.append(None)
                     raise
-                except _Failure as failure:
+                except Failure as failure:
                     failures, why = failures + 1, str(failure)
                     bill += [None] if failure.status else []
                     if failure.status == LIMITED:
@@ -405,7 +405,7 @@ class Client:
         except anthropic.APIError as error:
             if isinstance(error.__cause__, PromptlabError):
                 raise error.__cause__ from None
-            failure = _failure(model, error)
+            failure = failure_of(model, error)
             if not isinstance(error.__cause__, httpx2.ConnectError):
                 self._reached.add(model.base_url)
             elif model.base_url not in self._reached:  # it is not there: waiting would not help
@@ -418,17 +418,18 @@ class Client:
         try:
             reply = reply_in(message_in(content))
         except ValueError as error:
-            raise _Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
+            raise Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
         seconds = response.headers.get(SECONDS)  # of a recorded call
         return (replace(reply, seconds=float(seconds)) if seconds else reply), response.headers
 
     def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
         """Return the function that makes calls to a model's server; all share one connection pool."""
         if model.base_url not in self._create:
-            self._create[model.base_url] = self._server(model).messages.with_raw_response.create
+            self._create[model.base_url] = self.server(model).messages.with_raw_response.create
         return self._create[model.base_url]
 
-    def _server(self, model: Model) -> anthropic.AsyncAnthropic:
+    def server(self, model: Model) -> anthropic.AsyncAnthropic:
+        """Return the SDK's client of a model's server; all share one connection pool."""
         url_of(model)  # one that cannot be used is refused
         if model.base_url is None:
             return self._sdk
@@ -458,7 +459,7 @@ def reachable(*models: Model) -> list[str]:
     async def reach(url: str | None) -> None:
         asked = {model.name: model for model in models if model.base_url == url}
         async with Client() as client:
-            server = client._server(next(iter(asked.values()))).with_options(timeout=20)
+            server = client.server(next(iter(asked.values()))).with_options(timeout=20)
             try:
                 await server.models.list(limit=1)
             except (TypeError, anthropic.APIError) as error:
@@ -486,21 +487,23 @@ def _headers(request: Request, last: bool) -> dict[str, Any]:
 LIMITED = 429  # status
 
 
-def _failure(model: Model, error: anthropic.APIError) -> ModelError:
+def failure_of(model: Model, error: anthropic.APIError | TypeError) -> ModelError:
     """Return the error that a response, or the lack of one, amounts to."""
     said = _advice(model, error)  # the SDK's own may hold the text
+    if isinstance(error, TypeError):
+        return ModelError(said)
     response = getattr(error, "response", None)
     if response is None:  # no connection, one that broke off, or what cannot be decompressed
-        return _Failure(said, tries=UNREADABLE if _no_message(model) in said else ATTEMPTS)
+        return Failure(said, tries=UNREADABLE if _no_message(model) in said else ATTEMPTS)
     status, headers = response.status_code, response.headers
     if is_refusal(status, response.content):
         return Refused(said, status)
     if status == LIMITED and not catalog.SPENT.search(response.text):
-        return _Failure(said, status=status, tries=math.inf, wait=pacing.wait_in(headers))
+        return Failure(said, status=status, tries=math.inf, wait=pacing.wait_in(headers))
     if response.is_redirect:
-        return _Failure(f"{said}. Set base_url to the server that answers", tries=UNREADABLE)
+        return Failure(f"{said}. Set base_url to the server that answers", tries=UNREADABLE)
     if (status in (408, 409) or status >= 500) and headers.get("x-should-retry") != "false":
-        return _Failure(said, status=status, wait=pacing.wait_in(headers))
+        return Failure(said, status=status, wait=pacing.wait_in(headers))
     return ModelError(said)
 
 

@@ -139,9 +139,14 @@ def model_with(settings: Mapping[str, Any]) -> Model:
 def message_in(body: bytes) -> dict[str, Any]:
     """Read the body of an answer; ValueError, with the reason, where it is no message."""
     try:
-        message: dict[str, Any] = json.loads(body)
+        message = json.loads(body)
     except (ValueError, RecursionError):
         raise ValueError(f"expected JSON, found {shorten(body[:60])}") from None
+    return checked(message)
+
+
+def checked(message: Any) -> dict[str, Any]:
+    """Return a message as it is; ValueError, with the reason, where it is none."""
     if not isinstance(message, dict):
         raise ValueError(f"expected a message, found {shorten(message)}")
     blocks, usage = message.get("content"), message.get("usage")
