@@ -122,6 +122,9 @@ def _add_classify(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-cost", type=float, metavar="DOLLARS", help="the most that this command may spend"
     )
+    command.add_argument(
+        "--batch", action="store_true", help="send Message Batches: half the price, within a day"
+    )
     command.set_defaults(run=_classify)
 
 
@@ -170,6 +173,7 @@ def _classify(known: argparse.Namespace, _: list[str]) -> int:
         known.output,
         replies=known.replies,
         max_cost=known.max_cost,
+        batch=known.batch,
         root=root,
     )
     sys.stdout.write(f"{done}\n")

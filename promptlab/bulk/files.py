@@ -17,6 +17,7 @@ from promptlab.bulk.table import SUFFIXES, Row, Table, open_table
 from promptlab.bulk.work import NO_ROW, UNFIT, Unfit, Work
 from promptlab.data.task import Task
 from promptlab.errors import DataError
+from promptlab.models import catalog
 from promptlab.models.spending import Spent
 from promptlab.records import Model, Prompt
 
@@ -78,14 +79,15 @@ def label_file(
     *,
     replies: bool = False,
     max_cost: float | None = None,
+    batch: bool = False,
     root: Path,
 ) -> Labelled:
     """Label the rows of a file into another; the same call goes on where an earlier one was stopped."""
-    table, work = open_table(source), Work(task, prompt, model)
+    table, work = open_table(source), Work(task, prompt, catalog.batched(model) if batch else model)
     added, budget = check(work, str(source), table.columns, replies, max_cost)
     journal = Journal(_beside(target), work.header)
     try:
-        job = Job(work, lambda: table, journal)
+        job = Job(work, lambda: table, journal, batch=batch)
         look = job.look()
         announce(job, look, root / "cassettes")
         run(job, look, budget=budget)

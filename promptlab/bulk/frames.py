@@ -10,7 +10,8 @@ from promptlab.bulk.journal import Journal
 from promptlab.bulk.table import Row, rows_of_frame
 from promptlab.bulk.work import Unfit, Work
 from promptlab.data.task import Task
-from promptlab.models import prompts
+from promptlab.errors import DataError
+from promptlab.models import catalog, prompts
 from promptlab.models.client import WORKERS
 from promptlab.models.spending import Budget
 from promptlab.records import Model, Prompt
@@ -30,6 +31,7 @@ def classify(
     workers: int = WORKERS,
     api_key: str | None = None,
     max_cost: float | Budget | None = None,
+    batch: bool = False,
 ) -> pandas.DataFrame:
     """Label the rows of a DataFrame with a prompt, asked and read as the tests do.
 
@@ -47,20 +49,31 @@ def classify(
         workers: maximum number of concurrent calls.
         api_key: None leaves it to the SDK (ANTHROPIC_API_KEY and its other sources).
         max_cost: dollars that may be spent, or a Budget that several runs share; None is no limit.
+        batch: whether to make the calls in Message Batches, which take up to a day, at half the price.
 
     Returns:
         The frame with the columns `label`, None where there is none, and `reason`, why there is none: one of
         `promptlab.records.REASONS`, the extractor's own words, or "no text" of a row that was not asked.
 
     Raises:
-        DataError: a column is missing or would be replaced; no call was made.
+        DataError: a column is missing or would be replaced, or a batch has no journal; no call was made.
         ModelError: a call was rejected or got no response.
         BudgetExceeded: the next call may cost more than what is left of `max_cost`.
     """
-    work = Work(task, prompts.prompt_of(prompt), prompts.classifier_of(classifier, task), api_key)
+    if batch and journal is None:
+        raise DataError("batch=True needs a journal, so that nothing is paid twice: give journal='FILE'")
+    model = prompts.classifier_of(classifier, task)
+    work = Work(task, prompts.prompt_of(prompt), catalog.batched(model) if batch else model, api_key)
     kept = None if journal is None else Path(journal)
     return label_frame(
-        work, frame, Path("cassettes"), replies=replies, journal=kept, workers=workers, max_cost=max_cost
+        work,
+        frame,
+        Path("cassettes"),
+        replies=replies,
+        journal=kept,
+        workers=workers,
+        max_cost=max_cost,
+        batch=batch,
     )
 
 
@@ -73,16 +86,17 @@ def label_frame(
     journal: Path | None = None,
     workers: int = WORKERS,
     max_cost: float | Budget | None = None,
+    batch: bool = False,
 ) -> pandas.DataFrame:
     """Label the rows of a DataFrame; without the folder of recordings, say nothing before."""
     _, budget = check(work, "frame", [*map(str, frame.columns)], replies, max_cost)
     kept = Journal(journal, work.header)
     try:
-        job = Job(work, lambda: rows_of_frame(frame, work.form.columns), kept)
+        job = Job(work, lambda: rows_of_frame(frame, work.form.columns), kept, batch=batch)
         look = job.look()
         if cassettes:
             announce(job, look, cassettes)
-        run(job, look, workers=workers, budget=budget)
+        run(job, look, budget=budget, **{} if batch else {"workers": workers})
         return _labelled(job, frame, replies=replies)
     finally:
         kept.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptlab.bulk import tested
+from promptlab.bulk import batches, tested
 from promptlab.bulk.journal import Journal
 from promptlab.bulk.table import Row
 from promptlab.bulk.work import Asked, Unfit, Work
@@ -53,6 +53,7 @@ class Job:
     Attributes:
         asked: tokens of the calls that this job has made.
         dollars: what they cost; None where that is not known.
+        batch: whether they are made in Message Batches.
     """
 
     work: Work
@@ -60,6 +61,7 @@ class Job:
     journal: Journal
     asked: Tokens = Tokens()  # noqa: RUF009 - frozen
     dollars: float | None = 0.0
+    batch: bool = False
     _flying: set[str] = field(default_factory=set)  # keys of the calls under way, and of those refused
 
     def look(self) -> Look:
@@ -138,7 +140,8 @@ def _announcement(job: Job, look: Look, cassettes: Path) -> Iterator[str]:
         part = _usage(work.task.name, cassettes).part(
             "classifier", work.model, look.calls, look.characters / look.calls
         )
-        yield str(Plan(f"{look.rows:,} rows", (part,)))
+        halved = " in Message Batches, at half the price" if job.batch else ""
+        yield str(Plan(f"{look.rows:,} rows{halved}", (part,)))
     else:
         yield f"{look.rows:,} rows: no call is needed"
 
@@ -155,8 +158,15 @@ def run(job: Job, look: Look, **settings: Any) -> None:
     """Make the calls that have no reply yet; an error that stops them says what is kept."""
     if not look.calls:
         return
+    if (sent := batches.under_way(job.journal)) and not job.batch:
+        raise RecordingError(
+            f"{job.journal.path}: {sent}, which are paid: collect them with --batch (batch=True)"
+        )
     try:
-        synchronous(ask)(job, look, **settings)
+        if job.batch:
+            synchronous(batches.send)(job, look.calls, **settings)
+        else:
+            synchronous(ask)(job, look, **settings)
     except BaseException:
         if job.journal.path and len(job.journal):
             kept = f"{len(job.journal):,} replies are kept in {job.journal.path}: the same command goes on"

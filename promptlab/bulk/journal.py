@@ -22,6 +22,8 @@ JOURNAL = ".journal"  # ends its name, behind that of the output
 TABLES = """
 CREATE TABLE IF NOT EXISTS header (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS replies (key BLOB NOT NULL UNIQUE, reply TEXT NOT NULL, read TEXT);
+CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY AUTOINCREMENT, id, began, calls, file);
+CREATE TABLE IF NOT EXISTS batched (key BLOB PRIMARY KEY, number INTEGER NOT NULL, row) WITHOUT ROWID;
 CREATE TEMP TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 REPLY = tuple(field.name for field in fields(Reply))

@@ -90,7 +90,8 @@ class Progress:
         self._calls += 1
         cost, before = dollars(model, reply), self._dollars.get(role, 0.0)
         self._dollars[role] = None if cost is None or before is None else before + cost
-        self._seconds.append(reply.seconds or 0.0)
+        if reply.seconds is not None:  # a call of a batch has no time of its own
+            self._seconds.append(reply.seconds)
         now = time.monotonic()
         if self._bar is not None and (now - self._shown > MOVES or self._calls >= self._planned):
             self._shown = now
@@ -98,9 +99,16 @@ class Progress:
             self._bar.set_description(self._head, refresh=False)
             self._bar.set_postfix_str(self._tail, refresh=False)
             self._bar.update(self._calls - self._bar.n)
-        elif self._bar is None and now - self._shown > EVERY:
+        elif (
+            self._bar is None and reply.seconds is not None and now - self._shown > EVERY
+        ):  # else a batch says it
             self._shown = now
             output.get().line(self._line)
+
+    def refresh(self) -> None:
+        """Show a new stage, where a line moves."""
+        if self._bar is not None:
+            self._bar.set_description(self._head)
 
     def close(self) -> None:
         """Take the line away."""
@@ -115,8 +123,10 @@ class Progress:
     def _tail(self) -> str:
         """Dollars by role, and seconds a call."""
         known = [f"{role} ${cost:.4f}" for role, cost in sorted(self._dollars.items()) if cost is not None]
-        median, high = percentiles(sorted(self._seconds))
-        return ", ".join([*known, f"{median:.2f} s a call, 95% under {high:.2f} s"])
+        if self._seconds:
+            median, high = percentiles(sorted(self._seconds))
+            known.append(f"{median:.2f} s a call, 95% under {high:.2f} s")
+        return ", ".join(known)
 
     @property
     def _line(self) -> str:
@@ -125,6 +135,6 @@ class Progress:
         left = (planned - self._calls) / rate
         most = "at most " if self._fixed else ""
         return (
-            f"{self._head}: {self._calls:,} of {most}{planned:,} calls, {rate:.1f} a second, {self._tail}, "
-            f"{left:.0f} s left"
+            f"{self._head}: {self._calls:,} of {most}{planned:,} calls, {rate:.1f} a second, "
+            f"{self._tail}{', ' if self._tail else ''}{left:.0f} s left"
         )
