@@ -19,10 +19,11 @@ from typing import NamedTuple, Protocol
 from promptlab.bulk.journal import Journal
 from promptlab.bulk.work import Asked, Work
 from promptlab.errors import ModelError, RecordingError, shorten
-from promptlab.models import catalog, message_batches, progress
+from promptlab.models import catalog, message_batches
 from promptlab.models.client import ATTEMPTS, Client, Failure, Refused
 from promptlab.models.message_batches import KEPT, LARGEST, MOST, Batch, Batches, NotFound, Result, Unsure
 from promptlab.models.messages_api import TOO_LARGE, arguments, checked, refuse, refused, reply_in
+from promptlab.models.progress import Progress
 from promptlab.models.spending import Budget, worst
 from promptlab.records import Reply, Source
 
@@ -193,7 +194,7 @@ class _Sender:
         job: Calls,
         planned: int,
         server: Batches,
-        shown: progress.Progress,
+        shown: Progress,
         budget: Budget | None,
         sleep: message_batches.Sleep,
     ) -> None:
@@ -490,4 +491,4 @@ class _Sender:
         self.shown.refresh()
 
     def say(self, what: str) -> None:
-        progress.output.get().line(f"promptlab: {what}")
+        self.shown.line(f"promptlab: {what}")

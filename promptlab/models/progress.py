@@ -110,6 +110,13 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description(self._head)
 
+    def line(self, text: str) -> None:
+        """Write a line that stays, above the one that moves."""
+        if self._bar is not None:
+            self._bar.write(text, file=output.get().stream or sys.stderr)
+        else:
+            output.get().line(text)
+
     def close(self) -> None:
         """Take the line away."""
         if self._bar is not None:

@@ -409,17 +409,37 @@ def test_a_batch_of_others_with_some_of_the_calls_is_not_taken_for_ours(server):
     assert 1 == creations(server)
 
 
-def test_while_a_batch_of_others_may_be_ours_nothing_is_sent(server):
+def test_while_a_batch_of_others_may_be_ours_nothing_is_sent(server, monkeypatch):
+    monkeypatch.setattr(batches, "MOST", 8)
+
     def others(body):
         server.before_create = lambda _: None
-        server.foreign(ROWS, 6)
+        server.foreign(8, 6)
 
     server.before_create = others
     server.on_create = ["cut"]
     assert 0 == label()
     check(server)
-    first, second = (n for n, path in enumerate(server.asked) if path == f"POST {ROOT}")
+    first, second, *_ = (n for n, path in enumerate(server.asked) if path == f"POST {ROOT}")
     assert 6 == len([path for path in server.asked[first:second] if path == f"GET {ROOT}/msgbatch_other0"])
+
+
+def test_a_batch_that_is_created_late_is_found(server, monkeypatch):
+    """The server had all of it when the connection broke, and creates it while the command waits."""
+    late = []
+
+    async def sleep(seconds):
+        if seconds == batches.SETTLED:
+            server.accept(late.pop())
+
+    monkeypatch.setattr(batches, "SETTLED", 60.0)
+    send = batches.send
+    monkeypatch.setattr(batches, "send", lambda *args, **settings: send(*args, sleep=sleep, **settings))
+    server.before_create = lambda body: late.append(body["requests"])
+    server.on_create = ["cut"]
+    assert 0 == label()
+    check(server)
+    assert 1 == creations(server)
 
 
 @pytest.mark.parametrize("ahead", [-86_400.0, 86_400.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -198,3 +199,26 @@ def test_the_cost_is_given_by_role_as_far_as_it_is_known():
     ):
         shown.made(role, Model("m", price=priced), Reply("", "", (), "m", 500_000, 500_000, seconds=2.0))
     assert "classifier $2.0000, critic $2.0000, 2.00 s a call, 95% under 2.00 s" == shown._tail
+
+
+def test_calls_of_batches_are_shown_by_their_stage_and_have_no_seconds():
+    shown = io.StringIO()
+
+    class Terminal(Output):
+        moves = True
+        stream = shown
+
+    before = progress.output.set(Terminal())
+    try:
+        line = Progress("topics", 3)
+        line.begin()
+        line.stage = "2 batches under way"
+        line.refresh()
+        line.line("batch 1: 3 answered")
+        line.made("classifier", Model("claude-haiku-5-5"), Reply("", "", (), "", 1, 1))
+        line.close()
+    finally:
+        progress.output.reset(before)
+    assert "\rtopics, 2 batches under way:   0%" in shown.getvalue()
+    assert "\rbatch 1: 3 answered\n" in shown.getvalue()
+    assert "s a call" not in shown.getvalue()
