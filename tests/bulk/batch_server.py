@@ -52,6 +52,7 @@ class Sent:
     bytes: int = 0
     polls: int = 0  # until it has ended
     archived: bool = False
+    canceled: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Describe it as the API does."""
@@ -63,7 +64,7 @@ class Sent:
         return {
             "id": self.id,
             "type": "message_batch",
-            "processing_status": "ended" if ended else "in_progress",
+            "processing_status": "ended" if ended else "canceling" if self.canceled else "in_progress",
             "request_counts": {"processing": 0 if ended else len(self.results), **counts},
             "created_at": datetime.fromtimestamp(self.created, UTC).isoformat().replace("+00:00", "Z"),
             "expires_at": datetime.fromtimestamp(self.created + 86_400, UTC).isoformat(),
@@ -86,6 +87,7 @@ class BatchServer:
     on_create: list[Any] = field(default_factory=list)  # for each: None, a status, "accept, cut" or "cut"
     cut_results: int = 0  # answers with results that break off
     before_create: Callable[[Any], None] = lambda _: None
+    before_poll: Callable[[Sent], None] = lambda _: None
     sent: list[Sent] = field(default_factory=list)
     paid: Counter[str] = field(default_factory=Counter)  # by the call
     asked: list[str] = field(default_factory=list)  # methods and paths
@@ -128,6 +130,15 @@ class BatchServer:
         batch.created = batch.created or time.time() + self.ahead
         self.sent.append(batch)
         return batch
+
+    def cancel(self, batch: Sent) -> None:
+        """Cancel a batch: every other call is done already, and paid."""
+        batch.canceled = True
+        for one in batch.results[::2]:
+            if one["result"]["type"] == "succeeded":
+                (params,) = (of["params"] for of in batch.requests if of["custom_id"] == one["custom_id"])
+                self.paid[json.dumps(params, sort_keys=True)] -= 1
+                one["result"] = {"type": "canceled"}
 
     def foreign(self, count: int, polls: int = 0, created: float = 0.0) -> Sent:
         """Add a batch of other people in the same workspace."""
@@ -185,7 +196,12 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(size)
         api.asked.append(f"POST {self.path}")
         if self.path != ROOT:
-            self.say(404, error("not_found_error"))
+            found = [one for one in api.sent if self.path == f"{ROOT}/{one.id}/cancel"]
+            for batch in found:
+                api.cancel(batch)
+                self.say(200, batch.describe())
+            if not found:
+                self.say(404, error("not_found_error"))
             return
         body = json.loads(content)
         api.before_create(body)
@@ -224,6 +240,7 @@ class Handler(BaseHTTPRequestHandler):
             self.results(batch)
         else:
             api.stage("poll")
+            api.before_poll(batch)
             batch.polls -= 1
             self.say(200, batch.describe())
 
