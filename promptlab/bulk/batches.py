@@ -12,11 +12,12 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from promptlab.bulk.journal import Journal
+from promptlab.bulk.table import Row
 from promptlab.bulk.work import Asked, Work
 from promptlab.errors import ModelError, RecordingError, shorten
 from promptlab.models import catalog, message_batches
@@ -42,8 +43,9 @@ class Calls(Protocol):
     journal: Journal
     dollars: float | None
 
-    def pending(self) -> Iterator[Asked]:
-        """Yield the calls that have no reply yet."""
+    @property
+    def rows(self) -> Callable[[], Iterable[Row]]:
+        """Return the rows of the table from the first on, each time."""
 
     def keep(self, asked: Asked, reply: Reply) -> None:
         """Put a reply into the journal, and count what it took."""
@@ -184,6 +186,17 @@ class _Ready:
     reserved: float = 0.0
 
 
+class _Flying(set[str]):
+    """Keys of the calls under way: those of the next batch, and by the journal those of the others."""
+
+    def __init__(self, intents: Intents) -> None:
+        super().__init__()
+        self._intents = intents
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._intents.has(str(key))
+
+
 class _NoReply(Exception):
     """A call has no reply, for a reason in a word or two."""
 
@@ -202,6 +215,7 @@ class _Sender:
         self.planned, self.done = planned, 0  # calls
         self.intents = Intents(job.journal)
         self.largest = LARGEST  # until the server says that it takes less
+        self.flying = _Flying(self.intents)
         self.fresh: Iterator[Asked] = iter(())  # calls of this round that are in no batch
         self.held: Asked | None = None  # the next of them
         self.ready: _Ready | None = None
@@ -250,7 +264,8 @@ class _Sender:
     def begin_again(self) -> None:
         """Take the calls from the first row on."""
         self.held = None
-        self.fresh = (asked for asked in self.job.pending() if not self.intents.has(asked.key))
+        self.flying.clear()
+        self.fresh = self.job.work.pending(self.job.rows(), self.job.journal, self.flying)
 
     async def fill(self) -> None:
         """Send batches, until enough are under way; none while one may have been sent already."""
@@ -275,12 +290,11 @@ class _Sender:
             length = message_batches.size(len(ready.pieces) + 1, ready.bytes + len(piece))
             if ready.calls and (len(ready.calls) == MOST or length > self.largest):
                 break
-            if asked.key not in ready.calls:
-                if not self.reserve(ready, asked, alone=alone):
-                    break
-                ready.calls[asked.key] = asked.where
-                ready.pieces.append(piece)
-                ready.bytes += len(piece)
+            if not self.reserve(ready, asked, alone=alone):
+                break
+            ready.calls[asked.key] = asked.where
+            ready.pieces.append(piece)
+            ready.bytes += len(piece)
             self.held = None
         return ready if ready.calls else None
 
@@ -300,6 +314,7 @@ class _Sender:
     async def create(self, ready: _Ready) -> bool:
         """Send a batch; False where nothing else can be sent for now."""
         intent = self.intents.begin(self.server.now, ready.calls)
+        self.flying -= ready.calls.keys()  # the journal has them by now
         self.reserved[intent.number] = ready.reserved
         try:
             batch = await self.server.create(ready.pieces)

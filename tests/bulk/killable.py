@@ -17,7 +17,7 @@ from promptlab.models import message_batches
 
 def main() -> None:
     """Run what is asked for, one at a time."""
-    for name in ("anthropic", "httpcore2", "pandas", "promptlab.bulk.labelling"):
+    for name in ("anthropic", "httpcore2", "pandas", "promptlab.bulk.files"):
         importlib.import_module(name)
     batches.POLLED = batches.SELDOM = batches.SETTLED = message_batches.LONGEST_WAIT = 0.01
     batches.MOST = 8

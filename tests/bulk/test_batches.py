@@ -31,13 +31,6 @@ from ..conftest import ROOT as ROOT_FOLDER
 from ..server import serving
 from .batch_server import ROOT, Sent, errored, serving_batches
 
-TASK = """
-import promptlab as pl
-
-task = pl.Task(
-    name="topics", examples=pl.read_csv("topics.csv"), labels=("weather", "food"), brief="Weather or food?"
-)
-"""
 PROFILE = """
 [tool.promptlab]
 live = "local"
@@ -50,30 +43,23 @@ critic = {{ name = "large" }}
 ROWS = 20
 
 
-def write_project(folder, url, rows=ROWS):
-    """Write a project with a task, a prompt and rows."""
-    examples_of = "".join(f"{e.text},{e.label}\n" for e in examples.examples())
-    (folder / "topics.csv").write_text("text,label\n" + examples_of)
-    (folder / "test_topics.py").write_text(TASK)
-    (folder / "pyproject.toml").write_text(PROFILE.format(url=url))
-    (folder / "rows.csv").write_text("text\n" + "".join(f"Sentence {n}\n" for n in range(rows)))
-    pl.save_prompt(pl.Prompt("Better", "<", ">"), folder / "prompt")
-
-
 COMMAND = ("classify", "test_topics.py:task", "rows.csv", "--prompt", "prompt", "-o", "labels.csv")
 
 
+def write_rows(folder, rows=ROWS):
+    """Write sentences."""
+    (folder / "rows.csv").write_text("text\n" + "".join(f"Sentence {n}\n" for n in range(rows)))
+
+
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A server, and a project that uses it, in the current directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "test_topics", raising=False)
+def server(folder, monkeypatch):
+    """Serve batches, and name the server in the project's profile."""
     for name in ("POLLED", "SELDOM", "SETTLED"):
         monkeypatch.setattr(batches, name, 0.01)
     monkeypatch.setattr(message_batches, "LONGEST_WAIT", 0.01)
     with serving_batches() as served:
-        write_project(tmp_path, served.url)
+        (folder / "pyproject.toml").write_text(PROFILE.format(url=served.url))
+        write_rows(folder)
         yield served
 
 
@@ -666,7 +652,7 @@ def test_killed_at_any_stage_it_pays_nothing_twice(server, commands, tmp_path, s
 def test_killed_a_dozen_times_it_pays_nothing_twice(server, commands, tmp_path, monkeypatch):
     draw = random.Random(7)
     rows = 400
-    write_project(tmp_path, server.url, rows)
+    write_rows(tmp_path, rows)
     good = server.outcome
     server.outcome = lambda batch, params: "expired" if draw.random() < 0.1 else good(batch, params)
     kills = 0

@@ -15,7 +15,7 @@ PYTHON = re.search(r"```python\n(.*?)```", DOC, re.DOTALL)[1]
 
 
 def test_the_commands_print_what_they_are_said_to_print(pytester, server, folder, capsys, monkeypatch):
-    test, command = re.findall(r"^    (pytest|promptlab) (.*)$", DOC, re.MULTILINE)
+    test, command, batch = re.findall(r"^    (pytest|promptlab) (.*)$", DOC, re.MULTILINE)
     assert ("pytest", "promptlab") == (test[0], command[0])
     evaluate = "\n\ndef test_it(lab):\n    assert lab.evaluate(task, 'prompt').macro_f1\n"
     (folder / "test_topics.py").write_text(TASK + evaluate)
@@ -31,6 +31,7 @@ def test_the_commands_print_what_they_are_said_to_print(pytester, server, folder
         "prompt",
         *(["rows.csv", "-o", "labels.csv"]),
     ] == command[1].split()
+    assert f"{command[1]} --batch" == batch[1]
     classify("rows.csv", "-o", "labels.csv")
     said = capsys.readouterr()
     assert CONSOLE == (said.err + said.out).splitlines()
@@ -55,7 +56,7 @@ def test_each_reason_of_a_row_that_is_not_asked_is_explained():
     assert [*(reason for reason in UNFIT if reason != NO_ROW), "rejected"] == explained
 
 
-@pytest.mark.parametrize("option", ["--profile", "--replies", "--max-cost", "--prompt"])
+@pytest.mark.parametrize("option", ["--profile", "--replies", "--max-cost", "--prompt", "--batch"])
 def test_each_option_is_explained(option, capsys):
     with pytest.raises(SystemExit):
         classify("--help")
