@@ -648,6 +648,22 @@ def test_killed_at_any_stage_it_pays_nothing_twice(server, commands, tmp_path, s
     check(server)
 
 
+def test_interrupted_it_says_what_is_under_way(server, commands, tmp_path):
+    server.polls = 10_000
+    reached = server.hold("poll")
+    process = start(commands, tmp_path)
+    assert reached.wait(30)
+    os.kill(process, signal.SIGINT)
+    assert 0 != ended(commands)
+    said = (tmp_path / "said.txt").read_text()
+    assert "promptlab: 20 calls are under way in 3 Message Batches: the same command collects them\n" in said
+    server.release()
+    for one in server.sent:
+        one.polls = 0
+    assert 0 == label()
+    check(server)
+
+
 @pytest.mark.thorough
 def test_killed_a_dozen_times_it_pays_nothing_twice(server, commands, tmp_path, monkeypatch):
     draw = random.Random(7)
