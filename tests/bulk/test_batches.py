@@ -461,6 +461,13 @@ def test_results_that_break_off_are_read_again(server):
     check(server)
 
 
+def test_results_that_are_not_all_are_read_again(server):
+    server.short_results = 2
+    assert 0 == label()
+    check(server)
+    assert 1 == creations(server)
+
+
 def test_results_that_always_break_off_are_an_error_and_nothing_is_lost(server, capsys):
     server.cut_results = 6
     assert 1 == label()
