@@ -357,6 +357,7 @@ WRITERS = {
     "gate.judge._keep": "recordings that a session has written",
     "gate.ledger.write": "hashes and names of tasks",
     "gate.worktree.lay": "a copy out of git, in a private folder",
+    "models.progress.Progress.line": "a stream, and what is masked already",
     "models.prompts.save_prompt": "the prompt that the user saves, byte by byte",
     "plugin.decisions._write": "masked piece by piece, before it is escaped",
     "plugin.lab._kept": "masked",
