@@ -470,13 +470,14 @@ class _Sender:
                 raise _NoReply("no message") from None
         if result.kind != "errored":
             raise _NoReply(result.kind)
-        self.why = f"{where}: {result.error}: {shorten(result.why, 300)}"
+        said = f"{where}: {result.error}: {shorten(result.why, 300)}"
         if result.error in NOT_THE_CALL or catalog.SPENT.search(result.why):
-            self.stop = self.why
+            self.stop = said
         elif result.error.startswith(("invalid_request", "request_too_large")):
             if proven:
                 return refused(self.job.work.model.name, result.why)
-            self.stop = f"{self.why}. No call was answered: the prompt, or the model, may be to blame"
+            self.stop = f"{said}. No call was answered: the prompt, or the model, may be to blame"
+        self.why = said
         raise _NoReply(result.error)
 
     def keep(self, key: str, where: Source, reply: Reply) -> None:
