@@ -64,7 +64,8 @@ class Journal:
             self.db.execute(statement)
         known = {name: json.loads(value) for name, value in self.db.execute("SELECT * FROM header")}
         asked = json.loads(json.dumps({"format": FORMAT, **header}))
-        if len(self) and (changes := list(differences(known, asked))):
+        paid = len(self) > 0 or self.db.execute("SELECT 1 FROM batches").fetchone() is not None
+        if paid and (changes := list(differences(known, asked))):
             raise RecordingError(
                 f"{self.path}: holds the replies to other calls: {'; '.join(changes)}. Name another output, "
                 f"or delete the file if its replies are not needed any more; no call was made"

@@ -526,6 +526,15 @@ def test_a_deleted_batch_is_forgotten_as_the_error_says(server):
     assert RIGHT == labels()
 
 
+def test_a_journal_of_calls_under_way_is_not_taken_for_others(server, capsys):
+    server.cut_results = 6
+    label()
+    Path("prompt/system.md").write_text("Better still")
+    assert 1 == label()
+    assert "holds the replies to other calls: system.md of the prompt." in capsys.readouterr().err
+    assert 1 == open_batches()
+
+
 def test_calls_under_way_are_not_made_one_by_one(server, capsys):
     server.cut_results = 6
     label()
