@@ -86,7 +86,7 @@ def _each(counts: Counter[str]) -> str:
 
 
 def _batches(count: int) -> str:
-    return f"{count:,} Message Batch{'es' if count > 1 else ''}"
+    return f"{count:,} Message Batch{'' if count == 1 else 'es'}"
 
 
 # -- what the journal has of batches -----------------------------------------------------------
@@ -409,6 +409,7 @@ class _Sender:
         self.again += reasons
         self.intents.drop(intent)
         self.settle(self.reserved.pop(intent.number, 0.0), (self.job.dollars or 0.0) - before)
+        self.show()
         done = _each(Counter(answered=intent.calls - reasons.total()) + reasons)
         self.say(f"{intent}: {done}; {self.done:,} of {self.planned:,} calls are done")
         if reasons["canceled"] or self.stop:

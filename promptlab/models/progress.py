@@ -108,6 +108,7 @@ class Progress:
     def refresh(self) -> None:
         """Show a new stage, where a line moves."""
         if self._bar is not None:
+            self._bar.update(self._calls - self._bar.n)
             self._bar.set_description(self._head)
 
     def line(self, text: str) -> None:
