@@ -27,9 +27,14 @@ KINDS = ("requests", "input-tokens", "output-tokens")  # in the headers anthropi
 
 
 class Limiter:
-    """Spaces the calls to one model of one server; it belongs to no event loop, and to one thread."""
+    """Spaces the calls to one model of one server; it belongs to no event loop, and to one thread.
 
-    def __init__(self) -> None:
+    Where several processes ask the same server, each has its `share`: of what the server allows, and of the
+    rate at which calls begin.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        self._share = share
         self._stated = math.inf  # calls a second that the headers allow
         self._proven = self._before = math.inf  # calls a second accepted before the last 429, and asked
         self._slowed = 0.0  # when that was
@@ -40,7 +45,7 @@ class Limiter:
 
     def rate(self, now: float) -> float:
         """Return the calls a second that may be begun."""
-        slowly = START * math.exp2(min(50.0, (now - self._started) / DOUBLED))
+        slowly = self._share * START * math.exp2(min(50.0, (now - self._started) / DOUBLED))
         since = now - self._slowed
         regained = self._proven * math.exp2(min(50.0, since / REGAINED))
         before = self._before * (1 + RECOVERY * since)
@@ -69,7 +74,7 @@ class Limiter:
             self._costs[kind] += (cost - self._costs[kind]) * (0.05 if self._costs[kind] else 1.0)
         limits = (_number(headers.get(f"anthropic-ratelimit-{kind}-limit")) for kind in KINDS)
         stated = [most / 60 / cost for most, cost in zip(limits, self._costs, strict=True) if most and cost]
-        self._stated = USED * min(stated) if stated else self._stated
+        self._stated = self._share * USED * min(stated) if stated else self._stated
 
     def refused(self, begun: float, wait: float | None) -> None:
         """Take note of a 429 to a call that was begun then; the server asks to wait so many seconds."""
@@ -88,12 +93,12 @@ class Limiter:
         self._slowed = self._next = now
 
 
-_limiters: dict[tuple[str, str], Limiter] = {}
+_limiters: dict[tuple[str, str, float], Limiter] = {}
 
 
-def limiter(url: str, model: str) -> Limiter:
-    """Return the limiter of a server and model, the same one for the whole process."""
-    return _limiters.setdefault((url, model), Limiter())
+def limiter(url: str, model: str, share: float = 1.0) -> Limiter:
+    """Return the limiter of a server, a model and a share, the same one for the whole process."""
+    return _limiters.setdefault((url, model, share), Limiter(share))
 
 
 def wait_in(headers: Mapping[str, str]) -> float | None:

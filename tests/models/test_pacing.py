@@ -48,13 +48,14 @@ class Server:
         return 200, self.headers
 
 
-def used(monkeypatch, calls, workers=100, tokens=(600, 20), **server):
+def used(monkeypatch, calls, workers=100, tokens=(600, 20), processes=1, **server):
     """Make calls; return the share of the server's rate that was used, the share refused, and the server."""
     loop = Clock()
     monkeypatch.setattr(time, "monotonic", loop.time)
-    api, limiter, waiting = Server(loop, **server), Limiter(), itertools.repeat(None, calls)
+    api, waiting = Server(loop, **server), itertools.repeat(None, calls)
+    limiters = [Limiter(1 / processes) for _ in range(processes)]
 
-    async def one():
+    async def one(limiter):
         while True:
             begun = await limiter.turn()
             status, headers = await api.call()
@@ -64,14 +65,14 @@ def used(monkeypatch, calls, workers=100, tokens=(600, 20), **server):
             limiter.refused(begun, wait)
             await asyncio.sleep(wait or 0.5)
 
-    async def work():
+    async def work(limiter):
         for _ in waiting:
-            await one()
+            await one(limiter)
 
     async def run():
         began = loop.time()
-        await one()
-        await asyncio.gather(*(work() for _ in range(workers)))
+        await asyncio.gather(*map(one, limiters))
+        await asyncio.gather(*(work(limiters[number % processes]) for number in range(workers)))
         return loop.time() - began
 
     try:
@@ -94,6 +95,33 @@ HEADERS = {"anthropic-ratelimit-requests-limit": "3000"}
 def test_a_limit_that_the_headers_state_is_used_and_not_exceeded(monkeypatch, workers, burst):
     share, refused, _ = used(monkeypatch, 600, workers, rate=50, burst=burst, headers=HEADERS)
     assert (share > 0.95, refused) == (True, 0.0)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("burst", [5, 50])
+def test_processes_that_have_a_share_each_use_the_stated_limit_together(monkeypatch, processes, burst):
+    of = {"rate": 50, "burst": burst, "headers": HEADERS}
+    share, refused, _ = used(monkeypatch, 1200, 16, processes=processes, **of)
+    assert (share > 0.95, refused) == (True, 0.0)
+
+
+@pytest.mark.parametrize("wait", ["1", None])
+def test_processes_that_have_a_share_each_find_a_limit_that_nothing_states(monkeypatch, wait):
+    share, refused, _ = used(monkeypatch, 3000, processes=2, rate=50, burst=50, wait=wait)
+    assert share > 0.9
+    assert refused < 0.03
+
+
+def test_there_is_one_limiter_for_each_share(monkeypatch):
+    monkeypatch.setattr(pacing, "_limiters", {})
+    whole, half = pacing.limiter("url", "model"), pacing.limiter("url", "model", 1 / 2)
+    assert pacing.limiter("url", "model", 1 / 2) is half
+    assert whole.rate(0.0) == 2 * half.rate(0.0)
+
+
+def test_processes_that_have_a_share_each_begin_as_slowly_as_one(monkeypatch):
+    whole, half = Limiter(), Limiter(1 / 2)
+    assert [whole.rate(now) for now in (0.0, 1.0, 3.0)] == [2 * half.rate(now) for now in (0.0, 1.0, 3.0)]
 
 
 @pytest.mark.parametrize("wait", ["1", None])
