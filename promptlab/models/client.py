@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from promptlab.errors import CassetteMiss, ModelError, PromptlabError
 from promptlab.models import catalog, pacing
 from promptlab.models.messages_api import (
     KEPT_REFUSAL,
+    REFUSED,
     REPEAT,
     SECONDS,
     TOO_LARGE,
@@ -62,7 +64,9 @@ recorded: ContextVar[Callable[[Request], bool]] = ContextVar("recorded", default
 class Refused(ModelError):
     """The API refuses a request for good: it is too long, or it is not acceptable; `status` is 400 or 413."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(
+        self, message: str, status: int = REFUSED
+    ) -> None:  # an error is unpickled with one argument
         self.status = status
         super().__init__(message)
 
@@ -93,6 +97,7 @@ class Client:
     """Asks models, at most `workers` calls at a time, identical requests once.
 
     While calls are made, it shows how far they are, under a `title`; as many as `planned` are made at most.
+    Of a server's limits, this process has a `share`, from 0 to 1.
     Use it as an asynchronous context manager; it belongs to the event loop it was entered in.
     """
 
@@ -104,6 +109,7 @@ class Client:
         workers: int = WORKERS,
         api_key: str | None = None,
         budget: Budget | None = None,
+        share: float = 1.0,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers!r}, expected 1 or more")
@@ -112,7 +118,7 @@ class Client:
         self._replies: dict[tuple[str, str], tuple[Model, list[Reply]]] = {}  # by role and model
         self._api_key = api_key
         self._budget, self._paying, self._settled = budget, 0, asyncio.Event()
-        self._workers = workers
+        self._workers, self._share = workers, share
         self._slots = asyncio.Semaphore(workers)
         self._asked: dict[bytes, asyncio.Future[Reply] | Reply] = {}
         self._working: list[asyncio.Future[Any]] = []  # calls are made in them
@@ -226,9 +232,9 @@ class Client:
     async def stream(self, calls: Iterator[Call], *, proven: bool = False, last: bool = False) -> int:
         """Ask what an iterator yields, with one prompt, and keep nothing of it; return how many were refused.
 
-        The calls differ: none is compared with those before. One call goes first, as in `ask_all`. A call that is refused for good is passed over, as long as the
-        prompt is not to blame: it is `proven`, others are answered, or the status is 413. The `last` time a
-        refusal is the answer.
+        The calls differ: none is compared with those before. One call goes first, as in `ask_all`. A call that
+        is refused for good is passed over, as long as the prompt is not to blame: it is `proven`, others are
+        answered, or the status is 413. The `last` time a refusal is the answer.
         """
         refusals: list[Refused] = []  # while the prompt may be to blame: the second one stops the run
         count = 0
@@ -248,7 +254,10 @@ class Client:
                 refusals.clear()
 
         for call in calls:
-            await self._each([call], one)
+            if call.request.beginning in self._answered:
+                calls = itertools.chain([call], calls)
+            else:
+                await self._each([call], one)
             break
         await self._each(calls, one)
         if refusals:
@@ -333,7 +342,7 @@ class Client:
         """Make a call, again where it fails in passing; what is `live` is spaced and paid."""
         if not live:
             return (await self._once(model, body))[0]
-        limiter = pacing.limiter(url_of(model), model.name)
+        limiter = pacing.limiter(url_of(model), model.name, self._share)
         left, failures = DEADLINE, 0
         why = f"{shown_url(model)} gave no answer to a call to {model.name} within {DEADLINE:g} s"
         while True:
