@@ -1,6 +1,7 @@
 """The public names, and where they live."""
 
 from promptlab.bulk.frames import classify as classify
+from promptlab.bulk.labeller import Labeller as Labeller
 from promptlab.data.readers import from_dataframe as from_dataframe
 from promptlab.data.readers import from_dicts as from_dicts
 from promptlab.data.readers import read_csv as read_csv

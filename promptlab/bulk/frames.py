@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,12 @@ def label_frame(
     workers: int = WORKERS,
     max_cost: float | Budget | None = None,
     batch: bool = False,
+    make: Callable[..., None] = run,
 ) -> pandas.DataFrame:
-    """Label the rows of a DataFrame; without the folder of recordings, say nothing before."""
+    """Label the rows of a DataFrame; without the folder of recordings, say nothing before.
+
+    `make` makes the calls that have no reply yet.
+    """
     _, budget = check(work, "frame", [*map(str, frame.columns)], replies, max_cost)
     kept = Journal(journal, work.header)
     try:
@@ -96,7 +101,7 @@ def label_frame(
         look = job.look()
         if cassettes:
             announce(job, look, cassettes)
-        run(job, look, budget=budget, **{} if batch else {"workers": workers})
+        make(job, look, budget=budget, **{} if batch else {"workers": workers})
         return _labelled(job, frame, replies=replies)
     finally:
         kept.close()

@@ -106,19 +106,20 @@ class Job:
         return Spent("classifier", self.work.model.name, self.asked, self.dollars)
 
 
+def calls(job: Job) -> Iterator[Call]:
+    """Yield the calls that have no reply yet; their replies are kept."""
+    for asked in job.pending():
+        keep = functools.partial(job.keep, asked)
+        yield Call(asked.request, f"task {job.work.task.name!r}, {asked.where}", keep)
+
+
 async def ask(job: Job, look: Look, *, workers: int = WORKERS, budget: Budget | None = None) -> None:
     """Make the calls that have no reply yet, one by one."""
-    task = job.work.task
-
-    def calls() -> Iterator[Call]:
-        for asked in job.pending():
-            keep = functools.partial(job.keep, asked)
-            yield Call(asked.request, f"task {task.name!r}, {asked.where}", keep)
-
-    client = Client(task.name, planned=look.calls, workers=workers, api_key=job.work.api_key, budget=budget)
+    name = job.work.task.name
+    client = Client(name, planned=look.calls, workers=workers, api_key=job.work.api_key, budget=budget)
     async with client:
-        if await client.stream(calls(), proven=len(job.journal) > 0):
-            await client.stream(calls(), proven=True, last=True)  # what was refused is asked once more
+        if await client.stream(calls(job), proven=len(job.journal) > 0):
+            await client.stream(calls(job), proven=True, last=True)  # what was refused is asked once more
 
 
 def announce(job: Job, look: Look, cassettes: Path) -> None:
