@@ -92,6 +92,13 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Label with a Ray cluster of two workers on this machine, one of which is killed."""
+    session.install("-e", ".[ray]", *nox.project.dependency_groups(PYPROJECT, "test"))
+    session.run("pytest", "tests/bulk/ray_cluster.py", *session.posargs)
+
+
+@nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Change the code that reads labels and keeps replies, and see the tests fail: 600 mutants, ten minutes."""
     install(session, "test", "mutation")
