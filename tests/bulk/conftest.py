@@ -25,7 +25,7 @@ task = pl.Task(
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Make the user's project, and go there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -34,7 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "topics.csv").write_text("text,label\n" + rows)
     (tmp_path / "test_topics.py").write_text(TASK)
     pl.save_prompt(pl.Prompt("Better", "<", ">"), "prompt")
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("test_topics", None)  # other projects have a module of that name
 
 
 @pytest.fixture
