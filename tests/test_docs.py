@@ -34,7 +34,7 @@ TEXT = "\n".join(PAGES[name] for name in DOCS)
 QUOTED = "# quoted: "  # begins a block that cannot run alone, and names the file that it quotes
 
 #: Pages whose Python has a test of its own.
-ELSEWHERE = ("README.md", "docs/python.md")
+ELSEWHERE = ("README.md", "docs/classify.md", "docs/python.md")
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -142,9 +142,9 @@ def test_the_package_is_small():
     """8,000 lines, and what came since.
 
     1,100 for an optimizer that wins, 1,500 for a gate, 2,100 for safe, fast and cheap calls, 600 for scripts
-    and notebooks, 1,000 for what people see, 2,000 to label whole tables.
+    and notebooks, 1,000 for what people see, 2,600 to label whole tables.
     """
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 16_000
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in modules().values()) < 16_400
 
 
 def test_committed_files_hold_no_key():

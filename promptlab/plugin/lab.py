@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, Unpack
 import pytest
 
 from promptlab import network, secrets
+from promptlab.cassettes import estimates, misses, recorder, snapshots
 from promptlab.cassettes import format as files
-from promptlab.cassettes import misses, recorder, snapshots
 from promptlab.cassettes.estimates import Usage
 from promptlab.cassettes.format import UNKNOWN, Origin
 from promptlab.cassettes.recorder import IndexedCassette
@@ -412,7 +412,7 @@ class Lab:
             about = {prompts.build(prompt, one.text, model).messages: one for one in task.examples}
             differs = list(misses.of_texts([(about[one.messages], one) for one in missing], recording))
         known = plan.of_requests(job.title, missing, self._usage).dollars if catalog.price(model) else None
-        dollars = [] if known is None else [f"about {plan.cost(known)}"]
+        dollars = [] if known is None else [f"about {estimates.cost(known)}"]
         return self._miss(job, differs, [f"{len(missing):,} of {whole:,} calls to record", *dollars])
 
     def _run_differs(

@@ -186,7 +186,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_deadline_allows(tmp_path, mon
     with serving(lambda body: next(answers)) as server:
         (reply,) = run(tmp_path / "run.jsonl", server.url, ["one"])
         assert ("fine", 21) == (reply.text, len(server.bodies))
-    monkeypatch.setattr(models, "DEADLINE", 0.2)
+    monkeypatch.setattr(models, "DEADLINE", 2.0)
     with serving(lambda body: (429, {}, {"error": {"message": "Number of requests exceeded"}})) as server:
         with pytest.raises(ModelError, match=r"with status 429: .*Number of requests exceeded"):
             run(tmp_path / "other.jsonl", server.url, ["one"])
