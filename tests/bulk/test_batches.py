@@ -321,6 +321,20 @@ def test_one_call_that_is_too_large_for_the_server_is_rejected(server, tmp_path)
     assert [] == server.twice
 
 
+def test_a_batch_is_on_the_disk_before_it_is_sent(server, monkeypatch):
+    """A power failure costs the last commits of a journal, unless SQLite waits for the disk: level 2."""
+    levels = []
+
+    def begun(intents, now, calls):
+        levels.append(intents._db.execute("PRAGMA synchronous").fetchone()[0])
+        return begin(intents, now, calls)
+
+    begin = batches.Intents.begin
+    monkeypatch.setattr(batches.Intents, "begin", begun)
+    assert 0 == label()
+    assert [2] == levels
+
+
 @pytest.mark.parametrize("status", [429, 500, 529])
 def test_a_server_that_takes_no_batch_for_now_is_asked_again(server, status):
     server.on_create = [status, status]
