@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ def closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
     """Refuse every connection beyond loopback."""
     with network.only_loopback(request.node.nodeid):
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Let Ctrl-C through: a shell starts what it runs in the background with that ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
