@@ -16,7 +16,7 @@ def shorten(value: object, most: int = 80) -> str:
 
 
 def one_line(text: str, most: int = 100) -> str:
-    """Return a text on one line, in quotes: white space collapsed, controls escaped, cut to so many characters."""
+    """Return a text on one line, in quotes: white space collapsed, controls escaped, and cut."""
     return shorten(" ".join(text.split()), most)
 
 

@@ -332,7 +332,7 @@ class _Sender:
         return True
 
     def not_created(self, ready: _Ready, error: ModelError) -> bool:
-        """Go on with less, or wait (False), where the server takes no batch; raise the error if none helps."""
+        """Go on with less, or wait (False), where the server takes no batch; raise it if none helps."""
         if isinstance(error, Failure):
             self.wait = error.wait or 0.0
             return False

@@ -119,7 +119,8 @@ def header_of(path: Path, delimiter: str) -> tuple[str, tuple[str, ...]]:
     """Return the first line of a file as it is written, its end included, and the columns it names."""
     with _opened(path) as file:
         lines = list[str]()
-        reader = csv.reader((lines.append(line) or line for line in file), delimiter=delimiter, strict=True)  # type: ignore[func-returns-value]
+        seen = (lines.append(line) or line for line in file)  # type: ignore[func-returns-value]
+        reader = csv.reader(seen, delimiter=delimiter, strict=True)
         try:
             cells = next(reader, [])
         except csv.Error as error:

@@ -1,4 +1,4 @@
-"""What calls that are not recorded differ in from those that are: model settings, files of the prompt, rows."""
+"""How calls that are not recorded differ from those that are: in settings, files of the prompt, rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def of_prompt(
     yield from _settings(nearest["settings"], mine["settings"])
     for name in prompts.FILES:
         if nearest[name] != mine[name]:
-            yield f"{name} {'changed' if nearest[name] and mine[name] else 'is new' if mine[name] else 'is gone'}"
+            became = "changed" if nearest[name] else "is new"
+            yield f"{name} {became if mine[name] else 'is gone'}"
 
 
 def of_model(model: Model, recording: Recording) -> Iterator[str]:

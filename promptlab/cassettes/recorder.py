@@ -65,7 +65,8 @@ def use(
     is written once the block has ended without an error. A block that did not end so is resumed from its
     journal by the next one: no reply is paid twice. "live" replaces the recording by what the block asked
     for; "changed" adds to it. A call that was not recorded raises CassetteMiss in the caller of the API, with
-    the command `record_with`; a KeyboardInterrupt says what is kept and how to `go_on`. A file that cannot be read or written raises RecordingError before any call.
+    the command `record_with`; a KeyboardInterrupt says what is kept and how to `go_on`. A file that cannot
+    be read or written raises RecordingError before any call.
     """
     recorder = vcr.VCR()
     recorder.register_persister(_NoFiles)

@@ -28,7 +28,7 @@ def save(recording: Path, task: Task) -> None:
 
 
 def as_recorded(recording: Path, task: Task) -> Task:
-    """Return the task with the examples beside a recording; the same task where there are none, or the same."""
+    """Return the task with the examples beside a recording; the same task where these are no others."""
     snapshot = recording.with_suffix(EXAMPLES)
     if not snapshot.exists():
         return task

@@ -232,9 +232,9 @@ class Client:
     async def stream(self, calls: Iterator[Call], *, proven: bool = False, last: bool = False) -> int:
         """Ask what an iterator yields, with one prompt, and keep nothing of it; return how many were refused.
 
-        The calls differ: none is compared with those before. One call goes first, as in `ask_all`. A call that
-        is refused for good is passed over, as long as the prompt is not to blame: it is `proven`, others are
-        answered, or the status is 413. The `last` time a refusal is the answer.
+        The calls differ: none is compared with those before. One call goes first, as in `ask_all`. A call
+        that is refused for good is passed over, as long as the prompt is not to blame: it is `proven`, others
+        are answered, or the status is 413. The `last` time a refusal is the answer.
         """
         refusals: list[Refused] = []  # while the prompt may be to blame: the second one stops the run
         count = 0

@@ -315,7 +315,7 @@ async def evaluate_async(
 
 
 def canonical_times(cassette: IndexedCassette | None, requests: Sequence[Request]) -> int:
-    """Return how often each canonical example is asked: as in `requests`, on replay once if one is missing."""
+    """Return how often a canonical example is asked: as in `requests`, on replay once if one is missing."""
     if cassette is not None and cassette.mode == "replay" and cassette.missing(requests):
         return 1
     return CANONICAL

@@ -35,7 +35,7 @@ def recording(
     live: Live | None,
     default: str,
 ) -> Iterator[IndexedCassette | None]:
-    """Replay and record the calls of a block, in the folder `record`; without one, each is made and none kept.
+    """Replay and record the calls of a block in the folder `record`; without one, make each and keep none.
 
     The file is named after the task, and `name` or else the default. Where something goes wrong while replies
     are in the journal, the error has a note that says where they are.

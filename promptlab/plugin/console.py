@@ -91,7 +91,7 @@ class _Terminal(io.TextIOBase):
 
 
 def shielded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines, masked and printable; on GitHub, between marks that stop it from running commands in them."""
+    """Yield lines, masked and printable; on GitHub, between marks so that no command in them is run."""
     lines = (printable(masked(line)) for line in lines)
     if os.environ.get("GITHUB_ACTIONS") != "true":
         yield from lines
@@ -103,7 +103,7 @@ def shielded(lines: Iterable[str]) -> Iterator[str]:
 
 
 def printable(line: str) -> str:
-    """Escape what is no text on a terminal: controls, those that turn letters around, halves of characters."""
+    """Escape what is no text on a terminal: controls, what turns letters around, halves of characters."""
     if line.isprintable():
         return line
     return "".join(

@@ -120,7 +120,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """End an interrupted session with what is kept and the command that goes on, not with a place in the code."""
+    """End an interrupted session with what is kept and the command that goes on."""
     try:
         return (yield)
     except KeyboardInterrupt as error:

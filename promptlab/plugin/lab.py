@@ -404,7 +404,7 @@ class Lab:
         prompt: Prompt,
         counts: tuple[list[Request], int],
     ) -> CassetteMiss:
-        """Say what an evaluation that is not recorded differs in, how many calls it lacks, and what they cost."""
+        """Say what an unrecorded evaluation differs in, how many calls it lacks, and what they cost."""
         task.demonstrated(prompt)  # what is wrong with the prompt itself comes first
         (model,), (missing, whole), recording = job.models, counts, cassette.recording
         differs = list(misses.of_prompt(prompt, model, recording, task.examples))
@@ -725,7 +725,7 @@ def _by_today(today: Task, recorded: Task, run: Run) -> Iterator[str]:
 
 
 def _kept(run: Run, page: Path) -> Path:
-    """Write a run's best prompt beside its page, as the files of a prompt's folder; what looks like a key is masked."""
+    """Write a run's best prompt beside its page, as a prompt's folder; what looks like a key is masked."""
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     texts = files_of(run.best)

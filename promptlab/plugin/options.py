@@ -234,7 +234,7 @@ def commit(config: pytest.Config, option: str) -> Commit | None:
 
 
 def invocation(config: pytest.Config) -> str:
-    """Return the command that began this session; `promptlab gate` begins one in a folder that does not stay."""
+    """Return the command that began this session; the folder of one of `promptlab gate` does not stay."""
     if config.getoption(dest("main")) is not None:
         return "run the same command again"
     return shlex.join(["pytest", *map(str, config.invocation_params.args)])

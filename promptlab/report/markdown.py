@@ -238,8 +238,8 @@ def _relabelled(one: Decision) -> str:
     main, text = one.pair.main, ""
     for title, some in (("Relabelled", main.relabelled), ("Read differently", main.reread)) if main else ():
         rows = [
-            f"| {literal(change.id)} | {literal(_cut(change.text))} | {literal(change.main)} | {literal(change.here)} |"
-            for change in some[:CHANGED]
+            "| {} | {} | {} | {} |".format(*map(literal, (at.id, _cut(at.text), at.main, at.here)))
+            for at in some[:CHANGED]
         ]
         rows += [f"\nand {len(some) - CHANGED} more"] if len(some) > CHANGED else []
         head = f"\n{title}:\n\n| example | text | main's | this branch's |\n|---|---|---|---|"

@@ -106,7 +106,9 @@ def test_the_journal_of_other_calls_is_refused_by_what_differs(tmp_path, work, s
 def test_another_server_and_price_make_no_other_calls(tmp_path):
     answered(tmp_path / "j", WORK.header)
     other = replace(WORK, model=replace(WORK.model, base_url="http://127.0.0.1:1"))
-    Journal(tmp_path / "j", other.header).close()
+    journal = Journal(tmp_path / "j", other.header)
+    assert 0 < len(journal)
+    journal.close()
 
 
 def test_a_prompt_with_a_key_is_kept_masked(tmp_path):

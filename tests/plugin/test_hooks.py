@@ -284,6 +284,7 @@ def test_a_run_that_takes_another_course_names_the_first_call_that_differs(recor
     result = recorded.runpytest("-k", "test_one")
     said = r".*: task 'topics', iteration 1, .* is not recorded, so settings or data of the search differ; at most 334 "
     result.stdout.re_match_lines([said])
+    assert pytest.ExitCode.TESTS_FAILED == result.ret
 
 
 def test_a_miss_names_the_row_and_the_dollars_and_is_said_once(recorded):
