@@ -84,7 +84,9 @@ class BatchServer:
     polls: int = 1  # that a batch is in progress for
     largest: int = 256_000_000  # bytes of a body
     ahead: float = 0.0  # seconds of its clock
-    on_create: list[Any] = field(default_factory=list)  # for each: None, a status, "accept, cut" or "cut"
+    on_create: list[Any] = field(
+        default_factory=list
+    )  # for each None, a status, "cut", "accept, cut" or "accept, 504"
     cut_results: int = 0  # answers with results that break off
     short_results: int = 0  # answers with half of the results, that end as if they were all
     before_create: Callable[[Any], None] = lambda _: None
@@ -196,15 +198,18 @@ class Handler(BaseHTTPRequestHandler):
         size = int(self.headers["content-length"])
         content = self.rfile.read(size)
         api.asked.append(f"POST {self.path}")
-        if self.path != ROOT:
-            found = [one for one in api.sent if self.path == f"{ROOT}/{one.id}/cancel"]
-            for batch in found:
-                api.cancel(batch)
-                self.say(200, batch.describe())
-            if not found:
-                self.say(404, error("not_found_error"))
+        if self.path == ROOT:
+            self.create(json.loads(content), size)
             return
-        body = json.loads(content)
+        found = [one for one in api.sent if self.path == f"{ROOT}/{one.id}/cancel"]
+        for batch in found:
+            api.cancel(batch)
+            self.say(200, batch.describe())
+        if not found:
+            self.say(404, error("not_found_error"))
+
+    def create(self, body: dict[str, Any], size: int) -> None:
+        api = self.server.api
         api.before_create(body)
         if "arrival" in api.holds:
             api.stage("arrival")
@@ -222,7 +227,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             batch = api.accept(body["requests"], size)
             api.stage("create")
-            if fault:
+            if fault == "accept, 504":
+                self.say(504, error("timeout_error"))
+            elif fault:
                 self.cut()
             else:
                 self.say(200, batch.describe())

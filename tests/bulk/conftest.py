@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "test_topics.py").write_text(TASK)
     pl.save_prompt(pl.Prompt("Better", "<", ">"), "prompt")
     yield tmp_path
-    sys.modules.pop("test_topics", None)  # other projects have a module of that name
+    sys.modules.pop("test_topics", None)  # sessions within other tests have a file of that name
 
 
 @pytest.fixture

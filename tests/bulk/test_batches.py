@@ -361,8 +361,9 @@ def test_a_server_that_refuses_the_batch_is_quoted(server, monkeypatch, capsys):
     assert 0 == open_batches()
 
 
-def test_a_batch_whose_answer_is_lost_is_found_and_not_sent_again(server):
-    server.on_create, server.polls = ["accept, cut"], 3
+@pytest.mark.parametrize("fault", ["accept, cut", "accept, 504"])
+def test_a_batch_whose_answer_is_lost_is_found_and_not_sent_again(server, fault):
+    server.on_create, server.polls = [fault], 3
     assert 0 == label()
     check(server)
     assert 1 == creations(server)
