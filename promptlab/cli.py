@@ -194,7 +194,7 @@ def _gate(known: argparse.Namespace, others: list[str]) -> int:
 def _init(known: argparse.Namespace, _: list[str]) -> int:
     from promptlab.scaffold.files import create
 
-    tracked = [known.name, str(known.data), "cassettes", ".github"]
+    tracked = [known.name, str(known.data), "cassettes", ".github", ".gitattributes"]
     for path in create(Path.cwd(), known.name, known.data, text=known.text, label=known.label):
         copied = path.name == known.data.name
         if copied:
@@ -207,7 +207,8 @@ def _init(known: argparse.Namespace, _: list[str]) -> int:
         f"  pytest --live {known.name} -k validation      # ask the model, and set the threshold from it\n"
         f"  pytest --live-changed {known.name}            # ask about test\n"
         f"  pytest {known.name}                           # from then on, offline and free\n"
-        f"and commit: git add {shlex.join(tracked)}\n"
+        f"and commit: git add {shlex.join(tracked)}, and pyproject.toml if it names the model\n"
+        f"in CI, the workflows install pytest-promptlab; set the variable PROMPT_INSTALL to install yours\n"
     )
     return 0
 

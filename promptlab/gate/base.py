@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -107,7 +108,8 @@ def pair(
     fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
     again = fresh.keys() == asked.keys()
     rows = fresh if again else rows
-    name = f"{prompts.name_of(place.folder)} at {commit.name}"
+    whole = commit.name == commit.id  # so that nobody knows it by that name
+    name = f"{prompts.name_of(place.folder)} {'of the base' if whole else f'at {commit.name}'}"
     old, new = _both(task, base, _in_order(rows, asked), result, name)
     return Pair(
         title=title,
@@ -119,7 +121,11 @@ def pair(
         same=same,
         known=prompt is not None,
         judged=base.judged,
-        changes=(*_model_changes(classifier, result.classifier), *changes.since(commit, task)),
+        changes=(
+            *_model_changes(classifier, result.classifier),
+            *_unnamed(task, prompt, result.asked_with),
+            *changes.since(commit, task),
+        ),
         unreadable=(*base.unreadable, *(() if same else _ambiguous(task, base, result))),
         folder=commit.inside(place.folder),
         against=str(commit),
@@ -313,6 +319,14 @@ def _or_else(read: Callable[[], T], default: T, unreadable: list[str]) -> T:
 def served(model: Model | None) -> Mapping[str, object] | None:
     """Return what a request says of a model: it does not matter who serves it."""
     return settings_in(body_of(prompts.build(Prompt(), "", model))) if model else None
+
+
+def _unnamed(task: Task, old: Prompt | None, new: Prompt) -> Iterator[str]:
+    """Name the labels that the base's prompt names and the new one does not, so that nobody forgets one."""
+    for label in task.labels if old else ():
+        word = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", re.IGNORECASE)
+        if old and word.search(_text(old)) and not word.search(_text(new)):
+            yield f"the prompt no longer names the label {label!r}"
 
 
 def _model_changes(old: Model, new: Model | None) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -163,6 +164,14 @@ def commit(folder: Path, name: str, option: str = "") -> Commit:
 def top_of(folder: Path) -> Path:
     """Return the repository's own folder; BaseError where `folder` is in none."""
     return Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
+
+
+def uncommitted(folder: Path, names: Collection[str]) -> list[str]:
+    """Return changed files that no commit has; of new ones, those with one of some names in their path."""
+    found = _git(folder, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    lines = [line for line in found.decode(errors="replace").split("\0") if line]
+    ours = (line for line in lines if not line.startswith("??") or {*Path(line[3:]).parts} & {*names})
+    return [line[3:] for line in ours]
 
 
 def sides(path: Path) -> tuple[bytes, bytes]:

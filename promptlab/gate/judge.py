@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from promptlab.errors import PromptlabError
 from promptlab.gate import answers
-from promptlab.gate.git import BaseError, Commit, commit
+from promptlab.gate.git import BaseError, Commit, commit, uncommitted
 from promptlab.gate.worktree import Laid, lay, merged, run_tests, worktree
 from promptlab.models.prompts import FILES
 
@@ -84,8 +84,16 @@ def _laid(
     gone = [one for one in known if {one.prompt, one.recording} & {path.rstrip("/") for path in retired}]
     kept = {inside(name) for one in gone for name in (one.prompt, one.recording)}
     laid = lay(main, branch, tree, project, data, kept, recordings=not live)
-    answers.write_notes(file, _unjudged(laid, {inside(one.prompt) for one in known}))
+    notes = (*_uncommitted(project), *_unjudged(laid, {inside(one.prompt) for one in known}))
+    answers.write_notes(file, notes)
     return laid
+
+
+def _uncommitted(project: Path) -> Iterator[str]:
+    """Say what is in the working tree alone, where somebody may have forgotten to commit it."""
+    if names := uncommitted(project, (*FILES, "cassettes")):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"not committed, so not judged: {', '.join(names[:SHOWN])}{more}"
 
 
 def _unjudged(laid: Laid, prompts: Collection[str]) -> Iterator[str]:

@@ -18,14 +18,27 @@ class Unjudged(NamedTuple):
     recording: str  # both relative to the project's folder
     prompt: str
     where: str  # who has it, as people read it
+    lacking: bool = False  # whether its test has run, and missed answers
+
+    @property
+    def title(self) -> str:
+        """The title of the evaluation that it is of."""
+        path = PurePosixPath(self.recording)
+        return f"{path.parent.name}: {path.stem}"
 
     @property
     def why(self) -> str:
         """Say what is missing, and what to do."""
+        if self.lacking:
+            return (
+                f"{self.recording}: lacks answers to the prompt {self.prompt}. On the branch, record them "
+                f"(pytest --live-changed) and commit cassettes"
+            )
         return (
             f"{self.recording}: {self.where} has it recorded for the prompt {self.prompt}, and no test "
-            f"that ran judges that one. Run its test again; or, if it may go: "
-            f"--promptlab-retired={self.prompt}"
+            f"that ran judges that one. Run its test again, and record what it lacks "
+            f"(pytest --live-changed); if the prompt may go: --promptlab-retired={self.prompt}, or with "
+            f"promptlab gate --retired={self.prompt}"
         )
 
 
@@ -54,14 +67,15 @@ def unjudged(
     evaluated = {pair.place.cassette.resolve() for pair in pairs}
     gone = {one.rstrip("/") for one in retired}
     known = set[str]()
-    for recording, prompt, where in _named(root, commit, profile, main, asked):
+    for one in _named(root, commit, profile, main, asked):
+        recording, prompt, where, _ = one
         if recording in known or {recording, prompt} & gone:
             continue
         here = where == HERE
         if (root / recording).resolve() in evaluated if here else commit.inside(root / recording) in judged:
             continue
         known.add(recording)
-        yield Unjudged(recording, prompt, where)
+        yield one
 
 
 def _named(

@@ -66,8 +66,9 @@ def merged(base: Commit, head: Commit) -> Commit:
         if "usage: git merge-tree" in str(error):
             raise BaseError("promptlab gate needs git 2.38 or newer: `git merge-tree` cannot merge") from None
         raise BaseError(
-            f"{head.name} cannot be merged into {base.name}: merge {base.name} into the branch first "
-            f"({error})"
+            f"{head.name} cannot be merged into {base.name}: on the branch, git merge {base.name}; join each "
+            f"recording that conflicts (promptlab cassettes merge FILE), record what is lacking (pytest "
+            f"--live-changed), git add and commit ({error})"
         ) from None
     return replace(head, id=tree)
 

@@ -78,7 +78,11 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
     file = config.getoption("promptlab_main")
     asked = None if file else options.asked(config)
     known = main.answers.values()
-    missed = list(unjudged(config.rootpath, base, profile, results.pairs, retired, known, asked))
+    lacking = {title for title, why in results.failures if why.command}
+    missed = [
+        one._replace(lacking=one.title in lacking)
+        for one in unjudged(config.rootpath, base, profile, results.pairs, retired, known, asked)
+    ]
     if main.problem:
         _run(session, "promptlab::main", *((main.problem, None) if strict else (None, main.problem)))
     for lost in missed:

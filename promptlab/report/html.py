@@ -66,7 +66,7 @@ def render(
         "group": group,
         "table": replies.table(group),
         "panels": panels,
-        "axis": pictures.axis(panels),
+        "axis": pictures.Axis,
         "prompts": _prompts(result, group),
         "script": script,
         "style": (TEMPLATES / "page.css").read_text(encoding="utf-8"),

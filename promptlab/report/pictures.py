@@ -1,7 +1,6 @@
 """The pictures of a page: figures with their intervals on one axis, and how dark a cell of a matrix is."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from promptlab.optimizer.history import Candidate, Run
@@ -39,29 +38,15 @@ class Panel(NamedTuple):
         return self.results[0].primary_name if self.results else ""
 
 
-class Axis(NamedTuple):
-    """From which value to which a picture reaches, both of them multiples of 0.1."""
+class Axis:
+    """The axis of every picture: all of 0 to 1, so that no difference looks larger than it is."""
 
-    low: float
-    high: float
+    ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-    def at(self, value: float) -> str:
+    @staticmethod
+    def at(value: float) -> str:
         """Return where a value is, in percent of the width."""
-        share = (value - self.low) / (self.high - self.low)
-        return f"{EDGE + (100 - 2 * EDGE) * share:.2f}%"
-
-    @property
-    def ticks(self) -> list[float]:
-        """The values that are written at the axis: every tenth, or every second one."""
-        low, high = round(self.low * 10), round(self.high * 10)
-        return [tick / 10 for tick in range(low, high + 1, 1 if high - low <= 5 else 2)]
-
-
-def axis(panels: Iterable[Panel]) -> Axis:
-    """Return the axis that holds every interval of some panels."""
-    ends = [end for panel in panels for one in panel.results for end in (*one.primary_interval, one.primary)]
-    low, high = math.floor(10 * min(ends)) / 10, math.ceil(10 * max(ends)) / 10
-    return Axis(low, max(high, low + 0.1))
+        return f"{EDGE + (100 - 2 * EDGE) * value:.2f}%"
 
 
 def of_run(run: Run, baselines: Sequence[Evaluation]) -> tuple[Panel, ...]:

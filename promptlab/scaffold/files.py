@@ -72,6 +72,7 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     examples = tuple(Example(str(n), f"text {n}", one) for n, one in enumerate(labels))
     prompt = first(Task(name=name, examples=examples, labels=labels, brief=brief))
     targets |= {path: path.name for one in WORKFLOWS if not (path := workflows / one).exists()}
+    targets |= {} if (path := root / ".gitattributes").exists() else {path: "gitattributes.txt"}
     for path, template in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(fill(template, values | {"BRIEF": _quoted(brief)}), encoding="utf-8", newline="\n")

@@ -168,6 +168,8 @@ class Comparison:
     @property
     def counts(self) -> str:
         """How many answers changed: "9 fixed, 1 broken", what matters more for the verdict first."""
+        if not self.flips:
+            return "no answer changed between right and wrong" if self.new.labels else "no score changed"
         up, down = ("fixed", "broken") if self.new.labels else ("higher", "lower")
         both = [f"{len(self.fixed)} {up}", f"{len(self.broken)} {down}"]
         return ", ".join(reversed(both) if self.verdict in ("worse", "broken") else both)
@@ -304,7 +306,7 @@ def _headline(one: Comparison) -> str:
     if one.verdict == "worse":
         return f"Worse, do not merge: {again}{one.counts}"
     if one.no_worse:
-        fell = f"{one.new.primary_name} did not fall by {one.margin:g} or more"
+        fell = f"a loss of {one.margin:g} or more of {one.new.primary_name} can be ruled out"
         return f"OK to merge: shown to be no worse, since {fell}; {again}{one.counts}"
     return f"{_unsure(one)}: {again}{one.counts}"
 

@@ -57,7 +57,7 @@ def test_the_same_quality_in_other_words_passes_as_no_worse(project):
     assert 0 == done.code, done.shown
     assert "3 passed in" in done.shown
     assert "## promptlab: 1 no worse" in done.comment
-    said = "insincere: evaluate-test: OK to merge: shown to be no worse, since macro F1 did not fall by 0.05 or more;"
+    said = "insincere: evaluate-test: OK to merge: shown to be no worse, since a loss of 0.05 or more of macro F1 can be ruled out;"
     assert said in done.shown
 
 
@@ -615,3 +615,28 @@ def test_an_example_that_the_api_refused_on_main_has_no_label_there():
     entry = {"kind": "rejected", "request": {"body": body_of(asked)}, "response": {"body": refusal}}
     ((row,),) = recorded(about, prompt, model, (example,), {files.message_key(asked): entry}).values()
     assert (None, "rejected", "too long", 0) == (row.label, row.missing, row.reply.text, row.score)
+
+
+def test_a_label_that_the_prompt_no_longer_names_is_pointed_out(project):
+    """The answers stay as they were: a model that does not react to it hides what was forgotten."""
+
+    def without(text: str) -> str:
+        return re.sub(r"\binsincere\b", "mean", text)
+
+    old = prompts.load_prompt(project.folder / "prompt")
+    for path in (project.folder / "prompt").iterdir():
+        project.write(f"prompt/{path.name}", without(path.read_text(encoding="utf-8")))
+    recording = files.read(project.folder / CASSETTE)
+    for call in recording.calls.values():
+        body = call["request"]["body"]
+        body["system"] = without(body["system"])
+        (turn,) = body["messages"]
+        text = turn["content"].removeprefix(old.prefix).removesuffix(old.suffix)
+        turn["content"] = without(old.prefix) + text + without(old.suffix)
+    files.write(project.folder / CASSETTE, recording)
+    project.commit("proposed")
+    done = project.judged()
+    assert 0 == done.code, done.shown
+    assert "OK to merge" in done.shown
+    assert "no answer changed between right and wrong" in done.shown
+    assert "also changed: the prompt no longer names the label 'insincere'" in done.shown

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from promptlab import cli
 from promptlab.gate import worktree
 
 HOSTILE = """\
@@ -76,3 +77,15 @@ def test_credentials_and_options_are_hidden_from_main_s_tests_unless_they_ask_a_
     worktree.run_tests(tmp_path, [])
     worktree.run_tests(tmp_path, [], live=True)
     assert [{"OTHER"}, {"OTHER", "ANTHROPIC_API_KEY"}] == given
+
+
+def test_what_is_not_committed_is_named(project, monkeypatch, capfd):
+    project.propose("better")
+    project.commit("proposed")
+    path = project.folder / "prompt/system.md"
+    path.write_text(path.read_text(encoding="utf-8") + " More.", encoding="utf-8")
+    project.write("prompt-2/system.md", "new")
+    project.write("notes.txt", "new, and no prompt")
+    monkeypatch.chdir(project.folder)
+    assert 0 == cli.main(["gate", "main", "proposed"])
+    assert "not committed, so not judged: prompt/system.md, prompt-2/system.md\n" in capfd.readouterr().out

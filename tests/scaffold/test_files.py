@@ -65,7 +65,7 @@ def test_data_outside_the_repository_are_copied_into_the_folder(pytester, reposi
     )
     said = capsys.readouterr().out
     assert "/my.csv, which lies outside the repository, to topics/my.csv\n" in said
-    assert "commit: git add topics cassettes .github\n" in said
+    assert "commit: git add topics cassettes .github .gitattributes, and pyproject.toml" in said
     assert (pytester.path / "my.csv").read_bytes() == Path("topics/my.csv").read_bytes()
     assert 'read_csv(HERE / "my.csv"' in Path("topics/task.py").read_text()
 
@@ -77,7 +77,7 @@ def test_data_elsewhere_in_the_repository_stay_where_they_are(pytester, capsys, 
     assert 0 == main(["init", "topics", "--data", "../my.csv", "--label", "topic"])
     said = capsys.readouterr().out
     assert "copied" not in said
-    assert "commit: git add topics ../my.csv cassettes .github\n" in said
+    assert "commit: git add topics ../my.csv cassettes .github .gitattributes, and pyproject.toml" in said
     assert 'read_csv(HERE / "../../my.csv"' in Path("topics/task.py").read_text()
     assert not Path("topics/my.csv").exists()
 
