@@ -23,6 +23,7 @@ from promptlab.plugin.lab import Lab, Settings
 from promptlab.plugin.results import Results
 from promptlab.records import Source
 from promptlab.report import terminal
+from promptlab.scoring.comparison import compare
 
 from .duplicates.task import HERE, task
 from .short import CLASSIFIER
@@ -92,7 +93,8 @@ def lines(run: Run, decision: Decision) -> Iterator[str]:
     train, validation, test = (len(task.split(name)) for name in ("train", "validation", "test"))
     yield "promptlab tests prompts as pytest tests code: it improves a prompt on labelled examples, and stops"
     yield "a pull request that makes one worse. Why the figures can be trusted: test examples that the search"
-    yield f"never saw, and answers that anyone can replay. {terminal.provenance(header).capitalize()}."
+    yield "never saw, and recorded answers that anyone can replay, as this does: pytest benchmarks/duplicates."
+    yield f"{terminal.provenance(header).capitalize()}."
     yield ""
     yield "ACT 1. A prompt is improved. Task: would one answer serve both of two questions in a help forum?"
     yield f"{train} examples to learn from, {validation} to choose by, {test} to test on; {run.spent[0].model} answers."
@@ -109,6 +111,10 @@ def lines(run: Run, decision: Decision) -> Iterator[str]:
     yield from map(str, decision.said(verbose=False, examples=True))
     if decision.failed:
         yield "The check fails, so this pull request is stopped."
+    if decision.pair.base:
+        by_hand, searched = decision.pair.base.primary, run.test.primary
+        apart = compare(decision.pair.base, run.test).verdict
+        yield f"(By hand {by_hand:.3f}, by the search of act 1 {searched:.3f}: the difference is {apart}.)"
 
 
 def main() -> None:

@@ -24,6 +24,20 @@ EACH = 2  # examples of each
 DOUBTS = 3  # labels worth a second look that are shown
 
 
+#: What promptlab's own proposers propose, for people.
+WORDS = {
+    "balanced": "labelled examples, as many of each label",
+    "forms": "another form of the answer",
+    "mistaken": "labelled examples, some of them answered wrong before",
+    "rewritten": "the critic's rewrite",
+    "reasoned": "labelled examples with their reasons",
+    "edited": "a rule of the critic's",
+    "focused": "the critic's rewrite against one kind of mistake",
+    "crossed": "two prompts put together",
+    "shortened": "a shorter prompt",
+}
+
+
 def iteration(step: Iteration, of: int) -> str:
     """Say in one line what an iteration did."""
     spent = f"{step.usage.calls} calls  {step.usage.input_tokens + step.usage.output_tokens:,} tokens"
@@ -87,8 +101,10 @@ def won(run: Run, *, verbose: bool = False) -> Iterator[str]:
         return
     found = run.comparison
     yield f"  {found.counts} of {found.new.examples} test examples, which the search never saw"
-    for result, by in ((run.test_first, ""), (run.test, f", proposed by {run.finalists[0].proposer}")):
-        yield f"  {result.subject}: {_size(result.asked_with)}{by}"
+    proposer = run.finalists[0].proposer
+    by = f", proposed by {proposer}{f' ({WORDS[proposer]})' if proposer in WORDS else ''}"
+    for result, how in ((run.test_first, ""), (run.test, by)):
+        yield f"  {result.subject}: {_size(result.asked_with)}{how}"
     yield from (f"    {line}" for line in in_words(run.first, run.best))
     _verdict, _figures, *statistics = (*found.lines(verbose=True), "")
     yield from filter(None, statistics if verbose else ())

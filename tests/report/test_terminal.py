@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import promptlab as pl
+from promptlab.optimizer.proposers import PROPOSERS
 from promptlab.plugin.console import printable, shielded
 from promptlab.records import Prompt, Reply
 from promptlab.report import terminal
@@ -98,3 +99,7 @@ def test_what_is_no_text_is_escaped_on_a_terminal():
 def test_what_all_calls_took_is_one_line():
     spent = answered([True] * 4).spent
     assert "4 calls to small, 4 tokens in, 4 out, price unknown" == terminal.cost(spent)
+
+
+def test_people_are_told_what_each_proposer_proposes():
+    assert [one.__name__ for one in PROPOSERS if one.__name__ not in terminal.WORDS] == []
