@@ -306,7 +306,7 @@ def test_a_miss_names_the_row_and_the_dollars_and_is_said_once(recorded):
             lab.evaluate(task, pl.Prompt("Better"), split="validation")
         """
     )
-    text = recorded.runpytest("test_thrice.py").stdout.str()
+    text = recorded.runpytest("test_thrice.py", "-rN").stdout.str()  # in CI, pytest's list repeats all of it
     said = f"evaluate-validation.jsonl: data.csv, row {row} is new or changed; 1 of 20 calls to record; about $0.0005."
     assert 1 == text.count(said), text
     assert 2 == text.count("lacks calls, see test_thrice.py::test_it[0]\n")
