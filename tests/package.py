@@ -22,6 +22,7 @@ import promptlab
 ROOT = Path(__file__).parent.parent
 NOT_IN_THE_SDIST = {".ci/run", ".gitattributes"}
 RUN = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+INIT = [sys.executable, "-m", "promptlab", "init"]
 #: The server is no model, so the calls need no pace; and what test can show is not asked for here.
 CONFTEST = """
 from promptlab.models import pacing
@@ -51,25 +52,28 @@ def check_wheel(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert tracked("promptlab") == held, sorted(tracked("promptlab") ^ held)
-    named = ("py.typed", "__init__.pyi", "report/templates/base.html", "scaffold/templates/test.py.txt")
+    named = ("py.typed", "__init__.pyi", "report/templates/page.html", "scaffold/templates/test.py.txt")
     assert {f"promptlab/{name}" for name in named} <= held
 
 
 def check_example(folder: Path) -> None:
-    """The README's first example runs as a user would run it: recorded from a server, then offline."""
-    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert example
+    """The README's first prompt is guarded as a user does it: recorded from a server, then offline."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    task, test, *_ = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     rows = "".join(f"{one.text},{one.label}\n" for one in examples.examples())
     for name, text in {
         "pytest.ini": "[pytest]\n",  # so that no file further up is the configuration
         "conftest.py": CONFTEST,
         "topics.csv": f"text,label\n{rows}",
-        "test_topics.py": example[1],
     }.items():
         (folder / name).write_text(text, encoding="utf-8")
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "PYTEST_"))
     }
+    subprocess.run([*INIT, "topics", "--data", "topics.csv"], cwd=folder, env=own, check=True)
+    assert (task, test) == tuple(
+        (folder / "topics" / name).read_text() for name in ("task.py", "test_topics.py")
+    )
     with serving(examples.answer) as server:
         examples.connect(folder, server.url)
         subprocess.run([*RUN, "--live"], cwd=folder, env=own, check=True)

@@ -98,7 +98,7 @@ def test_the_demo_tells_both_acts_in_under_40_lines_and_its_figures_are_computed
     assert f"  macro F1 {base.macro_f1:.3f} -> {new.macro_f1:.3f} on 208 test examples: " in second
     assert list(lost.broken[:3]) == re.findall(r"^  (d\d+): '", second, re.MULTILINE)
     assert f"  and {len(lost.broken) - 3} more broken\n" in second
-    assert second.endswith("The check fails, so this pull request is stopped.\n")
+    assert "\nThe check fails, so this pull request is stopped.\n" in second
 
 
 @pytest.mark.thorough

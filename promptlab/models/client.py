@@ -124,6 +124,7 @@ class Client:
         self._working: list[asyncio.Future[Any]] = []  # calls are made in them
         self._answered: set[object] = set()  # how requests begin that a model has answered
         self._reached: set[str | None] = set()  # servers that have accepted a connection
+        self._limiters: dict[tuple[str | None, str], pacing.Limiter] = {}
         self._failed = False
 
     async def __aenter__(self) -> Client:
@@ -341,10 +342,10 @@ class Client:
     async def _try(self, model: Model, body: dict[str, Any], *, live: bool) -> Reply:
         """Make a call, again where it fails in passing; what is `live` is spaced and paid."""
         if not live:
-            return (await self._once(model, body))[0]
-        limiter = pacing.limiter(url_of(model), model.name, self._share)
-        left, failures = DEADLINE, 0
-        why = f"{shown_url(model)} gave no answer to a call to {model.name} within {DEADLINE:g} s"
+            reply, headers = await self._once(model, body)
+            seconds = headers.get(SECONDS)
+            return replace(reply, seconds=float(seconds)) if seconds else reply
+        limiter, left, failures, why = self._limiter(model), DEADLINE, 0, ""
         while True:
             async with self._paid(model, body) as bill:
                 begun = await limiter.turn()  # which does not count: the server is not to blame
@@ -359,7 +360,8 @@ class Client:
                     limiter.accepted(headers, (read, reply.output_tokens))
                     return replace(reply, seconds=time.monotonic() - begun)
                 except TimeoutError:
-                    raise ModelError(why) from None
+                    silent = f"gave no answer to a call to {model.name} within {DEADLINE:g} s"
+                    raise ModelError(why or f"{shown_url(model)} {silent}") from None
                 except Refused:
                     bill.append(None)
                     raise
@@ -428,8 +430,14 @@ class Client:
             reply = reply_in(message_in(content))
         except ValueError as error:
             raise Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
-        seconds = response.headers.get(SECONDS)  # of a recorded call
-        return (replace(reply, seconds=float(seconds)) if seconds else reply), response.headers
+        return reply, response.headers
+
+    def _limiter(self, model: Model) -> pacing.Limiter:
+        """Return what spaces the calls to a model."""
+        key = model.base_url, model.name
+        if key not in self._limiters:
+            self._limiters[key] = pacing.limiter(url_of(model), model.name, self._share)
+        return self._limiters[key]
 
     def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
         """Return the function that makes calls to a model's server; all share one connection pool."""

@@ -40,7 +40,9 @@ def test_a_worse_prompt_that_no_test_evaluates_fails_by_name(project, judge, cha
     project.edit("test_prompt.py", *change)
     done = judge()
     assert 1 == done.code, done.shown
-    assert "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - broken" in done.shown
+    assert (
+        "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - Broken, do not merge" in done.shown
+    )
 
 
 def test_a_worse_prompt_that_a_conftest_deselects_fails_by_name(project, judge):
@@ -48,7 +50,9 @@ def test_a_worse_prompt_that_a_conftest_deselects_fails_by_name(project, judge):
     project.write("conftest.py", "def pytest_collection_modifyitems(items):\n    items.clear()\n")
     done = judge()
     assert 1 == done.code, done.shown
-    assert "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - broken" in done.shown
+    assert (
+        "FAILED promptlab::recorded[" in done.shown or f"FAILED {TITLE} - Broken, do not merge" in done.shown
+    )
 
 
 def test_a_prompt_that_may_go_is_named_on_the_command_line_and_in_the_comment(project, session):
@@ -596,7 +600,9 @@ def test_a_branch_that_conflicts_with_main_is_told_to_merge_it(project, monkeypa
     project.git("commit", "--quiet", "-m", "two")
     monkeypatch.chdir(project.folder)
     assert 1 == cli.main(["gate", "main", "proposed"])
-    said = "promptlab: proposed cannot be merged into main: merge main into the branch first (git merge-tree "
+    said = (
+        "promptlab: proposed cannot be merged into main: on the branch, git merge main; join each recording "
+    )
     assert said in capfd.readouterr().err
 
 
