@@ -157,9 +157,9 @@ def test_the_settings_of_a_page_can_be_read(page, tmp_path):
 
 
 def test_the_estimate_is_what_its_command_prints():
-    page = PAGES["docs/costs.md"]
+    page = PAGES["README.md"]
     (command,) = re.findall(r"`pytest ([^`]*--promptlab-plan[^`]*test_optimize[^`]*)` prints", page)
-    (line,) = blocks("docs/costs.md", "console")
+    (line,) = blocks("README.md", "console")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *shlex.split(command)], cwd=ROOT, capture_output=True, text=True
     )
