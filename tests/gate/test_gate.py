@@ -640,3 +640,13 @@ def test_a_label_that_the_prompt_no_longer_names_is_pointed_out(project):
     assert "OK to merge" in done.shown
     assert "no answer changed between right and wrong" in done.shown
     assert "also changed: the prompt no longer names the label 'insincere'" in done.shown
+
+
+def test_answers_that_are_lacking_are_no_reason_to_retire_the_prompt(project):
+    path = project.folder / "prompt/system.md"
+    path.write_text(path.read_text(encoding="utf-8") + " More.", encoding="utf-8")
+    project.commit("proposed")
+    done = project.judged()
+    assert 1 == done.code
+    assert f"{CASSETTE}: lacks answers to the prompt prompt. On the branch, record them" in done.shown
+    assert "--promptlab-retired" not in done.shown + done.comment
