@@ -103,7 +103,7 @@ def answering(answer: Answer) -> Iterator[Server]:
     """Answer within the process, which is faster: for tests that are not about the wire; texts only."""
     server = Server("http://127.0.0.1:9")
 
-    async def reply(client: object, model: object, body: dict[str, Any], *, live) -> Reply:
+    async def reply(client: object, model: object, body: dict[str, Any], headers: object, *, live) -> Reply:
         server.bodies.append(body)
         return Reply(answer(body), "end_turn", ("text",), "synthetic", 10, 5)
 

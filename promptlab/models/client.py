@@ -25,11 +25,12 @@ from promptlab.errors import CassetteMiss, ModelError, PromptlabError
 from promptlab.models import catalog, pacing
 from promptlab.models.messages_api import (
     KEPT_REFUSAL,
+    PATH,
     REFUSED,
     REPEAT,
     SECONDS,
     TOO_LARGE,
-    arguments,
+    body_of,
     is_refusal,
     message_in,
     refusal_in,
@@ -55,6 +56,8 @@ LONGEST_WAIT = 60.0  # seconds between two tries
 TOO_MANY = "more than the 5% of a split that an accident explains"
 GRACE = 5.0  # seconds that calls in flight have to finish once a run is interrupted
 T = TypeVar("T")
+Keep = Callable[[Reply], None]
+Headers = Mapping[str, str]
 ANY_KEY = "no-key-needed"  # the SDK insists on one; never sent beyond loopback
 
 #: Whether a request is answered from a recording, without a call; set while one is in use.
@@ -76,7 +79,7 @@ class Call(NamedTuple):
 
     request: Request
     asked_for: str  # the caller, in errors
-    keep: Callable[[Reply], None]  # called before the reply is counted; what it raises stops the run
+    keep: Keep  # called before the reply is counted; what it raises stops the run
 
 
 class _NotAsked(ModelError):
@@ -138,7 +141,7 @@ class Client:
         self._sdk = anthropic.AsyncAnthropic(
             api_key=self._api_key, max_retries=0, timeout=DEADLINE, http_client=http
         )
-        self._create: dict[str | None, Callable[..., Awaitable[Any]]] = {}
+        self._servers: dict[str | None, anthropic.AsyncAnthropic] = {}
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -171,7 +174,7 @@ class Client:
         `last` time, when the refusal is the answer; ModelError and BudgetExceeded where the run has to stop.
         What it takes is counted for its `role`.
         """
-        body = arguments(request)
+        body = body_of(request)
         text = json.dumps([request.model.base_url, body, request.repeat, last], sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=16).digest()
         if key not in self._asked:
@@ -243,7 +246,7 @@ class Client:
         async def one(call: Call) -> None:
             nonlocal count
             try:
-                body = arguments(call.request)
+                body = body_of(call.request)
                 await self._ask(call.request, body, call.asked_for, "classifier", last=last, keep=call.keep)
             except Refused as error:
                 count += 1
@@ -295,14 +298,14 @@ class Client:
         role: str,
         *,
         last: bool = False,
-        keep: Callable[[Reply], None] | None = None,
+        keep: Keep | None = None,
     ) -> Reply:
         async with self._slots:
             if self._failed:  # what is in flight is finished and kept, nothing new is paid
                 raise _NotAsked(f"{asked_for}: call not made, because an earlier one failed")
             try:
                 live = not recorded.get()(request)
-                reply = await self._make(request, body | _headers(request, last), keep, live=live)
+                reply = await self._make(request, body, _headers(request, last), keep, live=live)
             except CassetteMiss as miss:
                 self._failed = True
                 raise CassetteMiss(
@@ -328,22 +331,22 @@ class Client:
         return reply
 
     async def _make(
-        self, request: Request, body: dict[str, Any], keep: Callable[[Reply], None] | None, *, live: bool
+        self, request: Request, body: dict[str, Any], headers: Headers, keep: Keep | None, *, live: bool
     ) -> Reply:
         """Make a call; its reply is kept before it is counted."""
         if live:
             refuse(request)
             self.progress.begin()
-        reply = await self._try(request.model, body, live=live)
+        reply = await self._try(request.model, body, headers, live=live)
         if keep:
             keep(reply)
         return reply
 
-    async def _try(self, model: Model, body: dict[str, Any], *, live: bool) -> Reply:
+    async def _try(self, model: Model, body: dict[str, Any], headers: Headers, *, live: bool) -> Reply:
         """Make a call, again where it fails in passing; what is `live` is spaced and paid."""
         if not live:
-            reply, headers = await self._once(model, body)
-            seconds = headers.get(SECONDS)
+            reply, told = await self._once(model, body, headers)
+            seconds = told.get(SECONDS)
             return replace(reply, seconds=float(seconds)) if seconds else reply
         limiter, left, failures, why = self._limiter(model), DEADLINE, 0, ""
         while True:
@@ -354,10 +357,10 @@ class Client:
                     raise _NotAsked("call not made, because an earlier one failed")
                 try:
                     async with asyncio.timeout(left):
-                        reply, headers = await self._once(model, body)
+                        reply, told = await self._once(model, body, headers)
                     bill.append(reply)
                     read = reply.input_tokens - reply.cache_read_tokens  # what is cached does not count
-                    limiter.accepted(headers, (read, reply.output_tokens))
+                    limiter.accepted(told, (read, reply.output_tokens))
                     return replace(reply, seconds=time.monotonic() - begun)
                 except TimeoutError:
                     silent = f"gave no answer to a call to {model.name} within {DEADLINE:g} s"
@@ -402,15 +405,17 @@ class Client:
             self._paying -= 1
             self._settled.set()
 
-    async def _once(self, model: Model, body: dict[str, Any]) -> tuple[Reply, Mapping[str, str]]:
+    async def _once(self, model: Model, body: dict[str, Any], headers: Headers) -> tuple[Reply, Headers]:
         """Make one call; return the reply and the response's headers."""
         import anthropic
         import httpx2
 
         try:
-            response = await self._at(model)(**body)
+            # Not messages.create, which takes longer to read an answer than it takes to keep it here.
+            response = await self.server(model).post(
+                PATH, body=body, options={"headers": headers}, cast_to=httpx2.Response
+            )
             self._reached.add(model.base_url)
-            content = await response.read()
         except TypeError as error:  # the SDK's word for "no credential"
             raise ModelError(_advice(model, error)) from None
         except anthropic.APIError as error:
@@ -423,11 +428,11 @@ class Client:
                 raise ModelError(str(failure)) from None
             if not isinstance(failure, Refused) or not isinstance(error, anthropic.APIStatusError):
                 raise failure from None
-            if KEPT_REFUSAL not in {*body.get("extra_headers", ()), *error.response.headers}:
+            if KEPT_REFUSAL not in {*headers, *error.response.headers}:
                 raise failure from None
             return refused(model.name, refusal_in(failure.status, error.response.content)["message"]), {}
         try:
-            reply = reply_in(message_in(content))
+            reply = reply_in(message_in(response.content))
         except ValueError as error:
             raise Failure(f"{_no_message(model)}: {error}", tries=UNREADABLE) from None
         return reply, response.headers
@@ -439,21 +444,16 @@ class Client:
             self._limiters[key] = pacing.limiter(url_of(model), model.name, self._share)
         return self._limiters[key]
 
-    def _at(self, model: Model) -> Callable[..., Awaitable[Any]]:
-        """Return the function that makes calls to a model's server; all share one connection pool."""
-        if model.base_url not in self._create:
-            self._create[model.base_url] = self.server(model).messages.with_raw_response.create
-        return self._create[model.base_url]
-
     def server(self, model: Model) -> anthropic.AsyncAnthropic:
         """Return the SDK's client of a model's server; all share one connection pool."""
-        url_of(model)  # one that cannot be used is refused
-        if model.base_url is None:
-            return self._sdk
-        key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
-        if not key and is_loopback(urlsplit(model.base_url).hostname or ""):
-            key = ANY_KEY
-        return self._sdk.with_options(base_url=model.base_url, api_key=key)
+        url = model.base_url
+        if url not in self._servers:
+            url_of(model)  # one that cannot be used is refused
+            key = self._api_key or os.environ.get("ANTHROPIC_API_KEY")
+            if not key and is_loopback(urlsplit(url or "").hostname or ""):
+                key = ANY_KEY
+            self._servers[url] = self._sdk.with_options(base_url=url, api_key=key) if url else self._sdk
+        return self._servers[url]
 
 
 def check(*models: Model) -> None:
@@ -494,11 +494,10 @@ def reachable(*models: Model) -> list[str]:
     return notes
 
 
-def _headers(request: Request, last: bool) -> dict[str, Any]:
-    """Return the argument for the headers of our own that a call needs; mostly none."""
+def _headers(request: Request, last: bool) -> Headers:
+    """Return the headers of our own that a call needs; mostly none."""
     headers = {REPEAT: str(request.repeat)} if request.repeat else {}
-    headers |= {KEPT_REFUSAL: "yes"} if last else {}
-    return {"extra_headers": headers} if headers else {}
+    return headers | {KEPT_REFUSAL: "yes"} if last else headers
 
 
 LIMITED = 429  # status

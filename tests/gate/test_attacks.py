@@ -430,7 +430,9 @@ def test_after_a_lucky_base_an_equal_prompt_is_not_worse_when_both_are_asked_aga
 
     def answer(body):
         text = body["messages"][-1]["content"]
-        lucky = any(one in text for one in canonical) or zlib.crc32(json.dumps(body).encode()) % 3
+        lucky = (
+            any(one in text for one in canonical) or zlib.crc32(json.dumps(body, sort_keys=True).encode()) % 3
+        )
         return label(text) if lucky else "I cannot say."
 
     project.answer(lambda text, _: label(text))

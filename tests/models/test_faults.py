@@ -124,9 +124,9 @@ def test_a_server_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
     """One try: what refuses the first connection of all is not waited for."""
     tries, once = [], Client._once
 
-    async def counted(self, model, body):
+    async def counted(self, model, body, headers):
         tries.append(body)
-        return await once(self, model, body)
+        return await once(self, model, body, headers)
 
     monkeypatch.setattr(Client, "_once", counted)
     with serving(lambda body: "fine") as server:

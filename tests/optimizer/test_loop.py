@@ -87,7 +87,7 @@ def test_a_run_does_not_depend_on_the_number_of_workers():
 def test_a_run_is_a_function_of_examples_settings_and_replies(salt, seed, per_label):
     """Replies are random but for each request the same; they arrive in any order."""
 
-    async def reply(client, model, body, *, live):
+    async def reply(client, model, body, headers, *, live):
         noise = rank(salt, body)
         await asyncio.sleep(random.choice([0, 0, 0.001]))
         critic = "improve the prompt" in body.get("system", "")

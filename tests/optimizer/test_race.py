@@ -179,7 +179,7 @@ def test_the_calls_of_a_search_are_never_exceeded(calls):
     for salt, seed in itertools.product(range(3), range(2)):
         asked: list[str] = []
 
-        async def reply(client, model, body, salt=salt, asked=asked, *, live):
+        async def reply(client, model, body, headers, salt=salt, asked=asked, *, live):
             asked.append(str(body))
             if "improve the prompt" in body.get("system", ""):
                 text = f'{{"rule": "Look at {rank(salt, body) % 9}", "instead_of": ""}}'

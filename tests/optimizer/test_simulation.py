@@ -41,7 +41,7 @@ def searched(seed: int, accuracies: tuple[float, ...]) -> tuple[pl.Run, float]:
         latest = max(map(int, re.findall(r"Idea (\d+)", system)), default=None)
         return 0.6 if latest is None else order[latest % 5]
 
-    async def reply(client, model, body, *, live):
+    async def reply(client, model, body, headers, *, live):
         turn = body["messages"][-1]["content"]
         if "improve the prompt" in body.get("system", ""):
             if "Rewrite the prompt" in turn:
