@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 
 START = 25.0  # calls a second, at first
-DOUBLED = 0.5  # seconds in which that doubles, as long as nothing is refused
+DOUBLED = 0.25  # seconds in which that doubles, as long as nothing is refused
 USED = 0.99  # share of a stated limit that is used; beyond it, clocks that differ cost refusals
 WINDOW = 1.0  # seconds before a 429 in which accepted calls are counted
 BACK = 0.9  # share of their rate that is used after it,
@@ -22,6 +22,7 @@ REGAINED = 10.0  # seconds in which the rate then doubles, up to the one before
 RECOVERY = 0.01  # of the rate before, by which it goes beyond that each second, where no header says more
 SHORT = 2.0  # seconds; a 429 that asks for more than that stops all calls, not only the one
 IDLE = 60.0  # seconds without a call after which calls begin slowly again
+LOOKED = 0.1  # seconds between two looks at the headers; three look-ups take 12 microseconds
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more would only look like a hang
 KINDS = ("requests", "input-tokens", "output-tokens")  # in the headers anthropic-ratelimit-...-limit
 
@@ -39,7 +40,7 @@ class Limiter:
         self._proven = self._before = math.inf  # calls a second accepted before the last 429, and asked
         self._slowed = 0.0  # when that was
         self._times = 0  # how often it was
-        self._started = self._next = self._paused = 0.0
+        self._started = self._next = self._paused = self._look = 0.0
         self._begun = deque[float]()  # when calls began that have not been refused, in the last second
         self._costs = [1.0, 0.0, 0.0]  # of a call, of each kind, on average
 
@@ -72,6 +73,9 @@ class Limiter:
         """Take note of an answer: the limits in its headers, and the input and output tokens that it cost."""
         for kind, cost in enumerate(tokens, start=1):
             self._costs[kind] += (cost - self._costs[kind]) * (0.05 if self._costs[kind] else 1.0)
+        if (now := time.monotonic()) < self._look:
+            return
+        self._look = now + LOOKED
         limits = (_number(headers.get(f"anthropic-ratelimit-{kind}-limit")) for kind in KINDS)
         stated = [most / 60 / cost for most, cost in zip(limits, self._costs, strict=True) if most and cost]
         self._stated = self._share * USED * min(stated) if stated else self._stated

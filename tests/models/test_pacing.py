@@ -146,11 +146,19 @@ def test_a_limit_that_makes_no_sense_is_none(limit):
     assert limiter.rate(time.monotonic()) > 1e6
 
 
-def test_an_answer_without_headers_leaves_the_limit_as_it_is():
-    limiter = Limiter()
-    for headers in (HEADERS, {}):
+def test_a_limit_is_the_last_that_was_stated_and_is_looked_for_ten_times_a_second(monkeypatch):
+    limiter, found = Limiter(), []
+    for now, headers in (
+        (10.0, HEADERS),
+        (10.2, {}),
+        (10.3, {"anthropic-ratelimit-requests-limit": "6000"}),
+        (10.35, HEADERS),
+        (10.5, HEADERS),
+    ):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         limiter.accepted(headers, (1, 1))
-    assert 49.5 == limiter.rate(time.monotonic())
+        found.append(limiter.rate(now))
+    assert [49.5, 49.5, 99.0, 99.0, 49.5] == found
 
 
 def test_tokens_limit_the_rate_where_they_are_scarcer(monkeypatch):
