@@ -66,7 +66,8 @@ class Labelled:
         each = [f"{label} {count:,}" for label, count in self.labels.most_common()]
         why = ", ".join(f"{reason} {count:,}" for reason, count in self.missing.most_common(NAMED))
         each += [f"without a label {self.missing.total():,} ({why})"] if why else []
-        bad = f"\n{self.bad_rows:,} rows were not asked: {self.bad} says why" if self.bad_rows else ""
+        lost = f" ({self.missing[NO_ROW]:,} without a place in the output)" if self.missing[NO_ROW] else ""
+        bad = f"\n{self.bad_rows:,} rows were not asked{lost}: {self.bad} says why" if self.bad_rows else ""
         return f"{self.path}: {self.rows:,} rows: {', '.join(each)}{bad}\n{self.spent}"
 
 

@@ -138,7 +138,7 @@ def test_bad_rows_are_named_and_collected_and_stop_nothing(server, folder, capsy
     assert all(f"promptlab:   {one}" in said.err.splitlines() for one in why)
     assert said.out.startswith(
         "labels.csv: 5 rows: food 2, without a label 3 (no text 1, not UTF-8 1, not a row 1)\n"
-        "3 rows were not asked: labels.csv.bad.jsonl says why\n"
+        "3 rows were not asked (1 without a place in the output): labels.csv.bad.jsonl says why\n"
     )
     (folder / "rows.csv").write_text("id,text\n1,Sentence 1\n")
     classify("rows.csv", "-o", "labels.csv")
