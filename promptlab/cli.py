@@ -84,17 +84,9 @@ def _add_cassettes(cassettes: argparse.ArgumentParser) -> None:
 
 def _add_split(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE")
-    for column, many in (
-        ("text", "+"),
-        ("label", "+"),
-        ("id", None),
-        ("canonical", None),
-        ("group", "+"),
-        ("split", None),
-    ):
-        command.add_argument(
-            f"--{column}", nargs=many, metavar="COLUMN", help=f"the column of that name, by default {column}"
-        )
+    for column in ("text", "label", "id", "canonical", "group", "split"):
+        many = "+" if column in ("text", "label", "group") else None
+        command.add_argument(f"--{column}", nargs=many, metavar="COLUMN", help=f"by default {column}")
     command.add_argument("--graded", action="store_true", help="the label is no class: split by hash alone")
     command.add_argument(
         "--shares", nargs=3, type=float, default=None, metavar="SHARE", help="of train, validation and test"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -46,6 +47,8 @@ from promptlab.network import is_loopback
 from promptlab.records import REJECTED, Model, Reply, Request, Usage
 
 if TYPE_CHECKING:
+    import ssl
+
     import anthropic
 
 WORKERS = 16  # calls in flight; far below the API's limits, enough to hide its latency
@@ -67,9 +70,8 @@ recorded: ContextVar[Callable[[Request], bool]] = ContextVar("recorded", default
 class Refused(ModelError):
     """The API refuses a request for good: it is too long, or it is not acceptable; `status` is 400 or 413."""
 
-    def __init__(
-        self, message: str, status: int = REFUSED
-    ) -> None:  # an error is unpickled with one argument
+    def __init__(self, message: str, status: int = REFUSED) -> None:
+        # By default, since an error is unpickled with one argument.
         self.status = status
         super().__init__(message)
 
@@ -137,7 +139,7 @@ class Client:
         if key != key.strip():  # the transport would refuse it in words about the connection
             raise ModelError("ANTHROPIC_API_KEY begins or ends with white space: remove it")
         # A redirect would take texts and key to a server that nobody has named.
-        http = anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=DEADLINE)
+        http = anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=DEADLINE, verify=_tls())
         self._sdk = anthropic.AsyncAnthropic(
             api_key=self._api_key, max_retries=0, timeout=DEADLINE, http_client=http
         )
@@ -492,6 +494,14 @@ def reachable(*models: Model) -> list[str]:
     for url in dict.fromkeys(model.base_url for model in models):
         asyncio.run(reach(url))
     return notes
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Return what servers are verified by; it is read once, since that takes 16 ms."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _headers(request: Request, last: bool) -> Headers:

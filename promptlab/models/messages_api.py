@@ -12,9 +12,8 @@ from promptlab.records import REJECTED, Model, Reply, Request
 
 PATH = "/v1/messages"
 REPEAT = "promptlab-repeat"  # the header that tells a repeated request from the first; no model sees it
-KEPT_REFUSAL = (
-    "promptlab-refusal"  # the header of a request whose refusal is its answer, and of a recorded one
-)
+#: The header of a request whose refusal is its answer, and of a recorded one.
+KEPT_REFUSAL = "promptlab-refusal"
 REFUSED, TOO_LARGE = 400, 413  # statuses of a request that the API does not take
 
 SECONDS = "promptlab-seconds"  # the header of a recorded answer that says how long the call took

@@ -99,9 +99,8 @@ class Progress:
             self._bar.set_description(self._head, refresh=False)
             self._bar.set_postfix_str(self._tail, refresh=False)
             self._bar.update(self._calls - self._bar.n)
-        elif (
-            self._bar is None and reply.seconds is not None and now - self._shown > EVERY
-        ):  # else a batch says it
+        elif self._bar is None and reply.seconds is not None and now - self._shown > EVERY:
+            # Of a batch, whose replies have no time, something else says how far it is.
             self._shown = now
             output.get().line(self._line)
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from dataclasses import replace
 
+import httpx2
 import pytest
 
 from promptlab.errors import ModelError
@@ -35,6 +36,16 @@ def echo(body):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(models, "_wait", lambda asked, attempt: 0.0)
+
+
+def test_certificates_are_read_once_a_process(monkeypatch):
+    read, once = [], httpx2.create_ssl_context
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: read.append("now") or once())
+    models._tls.cache_clear()
+    with serving(echo) as server:
+        ask(server.url, "a")
+        ask(server.url, "b")
+    assert ["now"] == read
 
 
 @pytest.mark.parametrize("workers", [1, 3, 16])
