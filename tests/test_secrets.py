@@ -238,7 +238,7 @@ def test_a_refusal(lab):
 """
 
 
-@pytest.mark.parametrize("before", ["\n", "é"])
+@pytest.mark.parametrize("before", ["\n", pytest.param("é", marks=pytest.mark.thorough)])
 def test_nothing_that_a_live_session_writes_holds_a_key(pytester, before):
     """It is planted in the data, the prompt, replies, a refusal, an error, and in what a test prints and asserts."""
     planted = f"{before}{PLANTED}"

@@ -139,6 +139,7 @@ def label_part(label, rows):
     return label(rows)
 
 
+@pytest.mark.thorough
 def test_processes_that_get_it_pickled_answer_as_one(server):
     label = labeller(server, task=examples.task(extract=parts.read), processes=2)
     rows = frame()
@@ -152,6 +153,7 @@ def test_processes_that_get_it_pickled_answer_as_one(server):
     assert (Refused, 400) == (type(error), error.status)
 
 
+@pytest.mark.thorough
 def test_connections_are_closed_as_the_process_ends_and_one_that_was_forked_has_its_own(server):
     code = f"from tests.bulk.labeller_parts import label_and_fork as go; go({server.url!r})"
     command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", code]

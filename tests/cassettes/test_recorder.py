@@ -154,7 +154,8 @@ def test_an_error_is_never_recorded(tmp_path, status, monkeypatch):
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_page_with_status_200_is_no_answer(tmp_path):
+def test_a_page_with_status_200_is_no_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("promptlab.models.client._wait", lambda asked, attempt: 0.0)
     with serving(lambda body: (200, {}, {"hello": "proxy"})) as server:
         with pytest.raises(ModelError, match="status 200, but with no message"):
             recorded(tmp_path / "run.jsonl", server.url, ["one"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlab.gate import ledger
@@ -21,6 +21,7 @@ def judged(prompt, answer="a"):
     return evaluation_of(about, "test", Prompt(prompt), rows)
 
 
+@settings(max_examples=30)
 @given(st.lists(PROMPTS, max_size=4))
 def test_distinct_prompts_are_counted_once_in_whatever_order(sessions):
     import tempfile

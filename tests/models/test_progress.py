@@ -64,7 +64,9 @@ def slow(body):
 PRICED = "\n[tool.promptlab.prices.small]\ninput = 10\noutput = 100\n"
 
 
-@pytest.mark.parametrize("more", [[], ["-s"], ["-v"]])
+@pytest.mark.parametrize(
+    "more", [[], *(pytest.param([one], marks=pytest.mark.thorough) for one in ("-s", "-v"))]
+)
 def test_a_line_moves_in_a_session_on_a_terminal(tmp_path, more):
     files = {"data.csv": DATA, "topics.py": TASK}
     files["test_it.py"] = (
@@ -84,6 +86,7 @@ def test_a_line_moves_in_a_session_on_a_terminal(tmp_path, more):
     assert "1 passed" in said
 
 
+@pytest.mark.thorough
 def test_another_line_does_not_end_up_in_the_one_that_moves(tmp_path):
     files = {"data.csv": DATA, "topics.py": TASK}
     files["test_it.py"] = (

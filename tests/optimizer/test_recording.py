@@ -234,6 +234,7 @@ def stopped(folder, stop):
 JOURNAL = "kept/topics/optimize.jsonl.journal"
 
 
+@pytest.mark.thorough
 def test_a_script_that_is_killed_goes_on_where_it_was(server, tmp_path):
     stopped(tmp_path, signal.SIGKILL)
     kept = (tmp_path / JOURNAL).read_bytes().count(b"\n")

@@ -499,6 +499,7 @@ def test_another_plugin_keeps_its_live(pytester):
     pytester.runpytest_subprocess("-p", "owner", "--live").assert_outcomes(passed=1)
 
 
+@pytest.mark.thorough
 def test_workers_replay_the_same_and_the_summary_shows_it_once(recorded):
     result = recorded.runpytest_subprocess("-n", "2", "-v", "-p", "no:hypothesispytest")
     result.assert_outcomes(passed=3)

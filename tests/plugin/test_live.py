@@ -357,6 +357,7 @@ def slowly(slow):
     return answer
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_a_session_with_what_is_kept_and_the_command_that_goes_on(project):
     """A process of its own, which is interrupted; the advice is tested by following it."""
     slow = [True]

@@ -31,6 +31,7 @@ from ..examples import LABELS, model, task
 from ..server import serving
 from .test_markdown import judged
 
+pytestmark = pytest.mark.thorough  # a browser takes half a minute
 SCREENSHOTS = ROOT / ".promptlab/screenshots"
 WIDE, NARROW = {"width": 1200, "height": 800}, {"width": 390, "height": 844}
 LOOKS = {
@@ -379,7 +380,7 @@ def test_a_run_names_each_candidate_by_its_iteration(opened, run):
             expect(chosen.get_by_role("row", name=result.subject).first).to_be_visible()
 
 
-@pytest.mark.parametrize("look", ["wide", pytest.param("narrow", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("look", ["wide", "narrow"])
 def test_hostile_texts_run_nothing_and_are_shown_as_they_are(opened, look):
     page = opened("hostile", look)
     press(page, "All")
@@ -466,15 +467,8 @@ def test_the_words_are_compared_without_scripts_too(opened, run):
     assert (run.first.system, run.best.system) == sides(page, "system.md")
 
 
-FAST = {("run", "wide"), ("decision", "narrow"), ("decision", "dark")}
-EACH = [
-    pytest.param(kind, look, marks=() if (kind, look) in FAST else pytest.mark.thorough)
-    for kind in ("run", "evaluation", "decision", "hostile")
-    for look in LOOKS
-]
-
-
-@pytest.mark.parametrize(("kind", "look"), EACH)
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("kind", ["run", "evaluation", "decision", "hostile"])
 def test_each_look_is_readable_and_accessible(opened, kind, look):
     """A screenshot of each is kept in .promptlab/screenshots."""
     page = opened(kind, look)
@@ -528,7 +522,6 @@ def test_another_evaluation_opens_on_what_is_wrong_if_nothing_broke_there(opened
     assert {"Wrong"} == set(page.locator("#rows .badge").all_inner_texts())
 
 
-@pytest.mark.thorough
 def test_ten_thousand_replies_in_ten_iterations_are_searched_in_one_small_file(browser, tmp_path):
     html.write(tmp_path / "page.html", large.run(), "synthetic")
     assert 25e6 > (tmp_path / "page.html").stat().st_size

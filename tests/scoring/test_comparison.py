@@ -285,6 +285,7 @@ def test_equal_prompts_are_seldom_told_a_number():
     assert told <= 15
 
 
+@pytest.mark.thorough
 @settings(max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6))
 def test_gains_share_the_chance_of_error_as_in_statsmodels_and_losses_do_not(flips):

@@ -13,6 +13,7 @@ def alone(*support):
     return [(label,) for label, n in enumerate(support) for _ in range(n)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("support", [(50, 50), (95, 5)])
 def test_a_detectable_loss_is_detected_as_often_as_it_says(support):
     """The reference draws pull requests by itself, cell by cell."""

@@ -83,6 +83,7 @@ def test_a_share_has_the_beta_distribution_of_its_weights(right, n):
     assert expected.ppf(0.975) + shift == pytest.approx(found.high, abs=0.02)
 
 
+@pytest.mark.thorough
 def test_with_many_examples_the_bounds_are_those_of_scipys_bootstrap():
     cells = {
         (0, 0, 0): 160,
