@@ -23,7 +23,7 @@ from promptlab.errors import ModelError, RecordingError, shorten
 from promptlab.models import catalog, message_batches
 from promptlab.models.client import ATTEMPTS, Client, Failure, Refused
 from promptlab.models.message_batches import KEPT, LARGEST, MOST, Batch, Batches, NotFound, Result, Unsure
-from promptlab.models.messages_api import TOO_LARGE, arguments, checked, refuse, refused, reply_in
+from promptlab.models.messages_api import TOO_LARGE, body_of, checked, refused, reply_in
 from promptlab.models.progress import Progress
 from promptlab.models.spending import Budget, worst
 from promptlab.records import Reply, Source
@@ -285,7 +285,6 @@ class _Sender:
         ready = _Ready()
         while asked := self.held or next(self.fresh, None):
             self.held = asked
-            refuse(asked.request)
             piece = message_batches.piece(asked.key, asked.request)
             length = message_batches.size(len(ready.pieces) + 1, ready.bytes + len(piece))
             if ready.calls and (len(ready.calls) == MOST or length > self.largest):
@@ -303,7 +302,7 @@ class _Sender:
         if self.budget is None:
             return True
         model = self.job.work.model
-        most = worst(model, arguments(asked.request))
+        most = worst(model, body_of(asked.request))
         if self.budget.reserve(most):
             ready.reserved += most
             return True
@@ -314,19 +313,19 @@ class _Sender:
     async def create(self, ready: _Ready) -> bool:
         """Send a batch; False where nothing else can be sent for now."""
         intent = self.intents.begin(self.server.now, ready.calls)
-        self.flying -= ready.calls.keys()  # the journal has them by now
+        self.ready = None
+        self.flying.difference_update(ready.calls)  # the journal has them by now
         self.reserved[intent.number] = ready.reserved
         try:
             batch = await self.server.create(ready.pieces)
         except Unsure as error:
-            self.ready, self.why = None, str(error)
+            self.why = str(error)
             self.say(f"{intent} may have been created: {error}")
             return False
         except ModelError as error:
             self.intents.drop(intent)
             del self.reserved[intent.number]
             return self.not_created(ready, error)
-        self.ready = None
         self.intents.created(intent, batch)
         self.say(f"{intent}: {intent.calls:,} calls sent, as {batch.id}")
         return True
@@ -334,9 +333,8 @@ class _Sender:
     def not_created(self, ready: _Ready, error: ModelError) -> bool:
         """Go on with less, or wait (False), where the server takes no batch; raise it if none helps."""
         if isinstance(error, Failure):
-            self.wait = error.wait or 0.0
+            self.ready, self.wait = ready, error.wait or 0.0
             return False
-        self.ready = None
         self.settle(ready.reserved, 0.0)
         if not isinstance(error, Refused) or error.status != TOO_LARGE:
             raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -177,6 +178,8 @@ def test_bytes_are_counted_as_they_are_sent(server, monkeypatch, tmp_path):
     (tmp_path / "rows.csv").write_text("text\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
     label()
     assert ROWS == server.paid.total()
+    assert 1 < len(server.sent)
+    assert 1_500 >= max(one.bytes for one in server.sent)
     for one, following in zip(server.sent, server.sent[1:], strict=False):
         next_piece = json.dumps(following.requests[0], ensure_ascii=False, separators=(",", ":")).encode()
         assert one.bytes <= 1_500 < one.bytes + 1 + len(next_piece)
@@ -311,6 +314,30 @@ def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(server):
     assert 0 == label()
     check(server)
     assert 1_400 >= max(one.bytes for one in server.sent)
+
+
+def test_a_batch_that_is_too_large_leaves_those_under_way_alone(server, monkeypatch):
+    monkeypatch.setattr(batches, "MOST", 5)
+    long = {7: " x" * 200}
+    Path("rows.csv").write_text("text\n" + "".join(f"Sentence {n}{long.get(n, '')}\n" for n in range(ROWS)))
+    server.polls, server.largest = 3, 1_500
+    assert 0 == label()
+    assert [] == server.twice
+    assert ROWS == server.paid.total()
+
+
+def test_a_budget_is_settled_once_where_a_batch_is_interrupted(server, monkeypatch):
+    async def interrupted(self, pieces):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(message_batches.Batches, "create", interrupted)
+    budget = pl.Budget(1.0)
+    model = Model("claude-haiku-5-5", max_tokens=100, base_url=server.url)
+    frame, settings = pandas.DataFrame({"text": ["Sentence 1"]}), {"api_key": "k", "max_cost": budget}
+    with pytest.raises(asyncio.CancelledError):
+        pl.classify(examples.task(), "prompt", frame, classifier=model, journal="j", batch=True, **settings)
+    assert budget.spent > 0
+    assert pytest.approx(1.0) == budget.left + budget.spent
 
 
 def test_one_call_that_is_too_large_for_the_server_is_rejected(server, tmp_path):
