@@ -164,9 +164,16 @@ class Work:
             journal.add(asked.key, reply)
             return reply
         kept = replace(reply, text=text)
-        read = self.read(asked.where, reply)
-        journal.add(asked.key, kept, None if read == self.read(asked.where, kept) else read)
+        journal.add(asked.key, kept, self._hidden(asked.where, reply, kept))
         return kept
+
+    def _hidden(self, where: Source, reply: Reply, kept: Reply) -> tuple[Any, str | None] | None:
+        """Return what is read in a reply and not where it is masked: a label; anything else may hold the key."""
+        try:
+            read = self.read(where, reply)
+            return read if read[0] in self.task.labels and read != self.read(where, kept) else None
+        except ExtractorError:  # the reply is kept, and will be read again
+            return None
 
     def read(self, where: Source, reply: Reply) -> tuple[Any, str | None]:
         """Read the answer in a reply; ExtractorError names the row."""
@@ -184,4 +191,5 @@ class Work:
                 f"the same command asks about the new rows"
             )
         reply, read = kept
-        return (*(read or self.read(where, reply)), reply.text)
+        known = read and read[0] in self.task.labels
+        return (*(read if read and known else self.read(where, reply)), reply.text)

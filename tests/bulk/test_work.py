@@ -161,6 +161,40 @@ def test_an_answer_that_the_mask_would_hide_is_read_before():
     assert ("food", None) == kept(this, said)[:2]
 
 
+def test_what_was_read_is_kept_only_where_it_is_a_label():
+    """Anything else may hold the key, or be no JSON."""
+    graded = work(labels=(), metric="score", score=lambda example, answer: 0.0, extract=lambda reply: {reply})
+    with contextlib.closing(Journal(None, graded.header)) as journal:
+        reply = Reply(KEY, "end_turn", ("text",), "m", 10, 5)
+        graded.keep(journal, Asked(graded.key("a"), WHERE, graded.request("a")), reply)
+        assert not [row for row in journal.db.execute("SELECT * FROM replies") if KEY in str(row)]
+        assert KEY not in str(graded.answer(WHERE, "a", journal))
+
+
+def test_a_reply_that_the_extractor_cannot_read_is_kept():
+    """It is paid; the masked text is read again once the extractor can."""
+
+    def broken(reply):
+        raise ZeroDivisionError
+
+    this = work(extract=broken)
+    with contextlib.closing(Journal(None, this.header)) as journal:
+        reply = Reply(f"food {KEY}", "end_turn", ("text",), "m", 10, 5)
+        this.keep(journal, Asked(this.key("a"), WHERE, this.request("a")), reply)
+        assert 1 == len(journal)
+
+
+def test_a_label_that_the_task_no_longer_has_is_not_the_answer():
+    old, said = work(extract=pl.last_line()), "-----BEGIN PRIVATE KEY-----\nfood"
+    renamed = [replace(one, label=one.label.replace("food", "meal")) for one in examples.examples()]
+    new = work(extract=pl.last_line(), labels=("meal", "weather"), examples=renamed)
+    with contextlib.closing(Journal(None, old.header)) as journal:
+        reply = Reply(said, "end_turn", ("text",), "m", 10, 5)
+        old.keep(journal, Asked(old.key("a"), WHERE, old.request("a")), reply)
+        assert "food" == old.answer(WHERE, "a", journal)[0]
+        assert None is new.answer(WHERE, "a", journal)[0]
+
+
 def test_a_credential_in_a_reply_stops(monkeypatch):
     this = work()
     monkeypatch.setenv("ANTHROPIC_API_KEY", "my-secret-0123")
@@ -187,3 +221,10 @@ def test_a_row_without_a_reply_came_later():
     said = r"rows\.csv, row 2: has no reply: the rows changed while they were labelled"
     with contextlib.closing(Journal(None, {})) as journal, pytest.raises(DataError, match=said):
         this.answer(WHERE, "new", journal)
+
+
+def test_a_text_with_the_servers_password_is_not_asked():
+    this = work(model=replace(MODEL, base_url="http://user:secret-0123@127.0.0.1:1"))
+    found = this.text(row(text="It is secret-0123."))
+    assert isinstance(found, Unfit)
+    assert ("holds a credential", True) == (found.reason, "the server's URL" in found.why)
