@@ -13,7 +13,7 @@ from promptlab import secrets
 from promptlab.bulk import output
 from promptlab.bulk.job import NAMED, REPLY, Job, announce, check, run
 from promptlab.bulk.journal import JOURNAL, Journal
-from promptlab.bulk.table import SUFFIXES, Row, Table, open_table
+from promptlab.bulk.table import DELIMITERS, SUFFIXES, Row, Table, open_table
 from promptlab.bulk.work import NO_ROW, UNFIT, Unfit, Work
 from promptlab.data.task import Task
 from promptlab.errors import DataError
@@ -86,6 +86,9 @@ def label_file(
     """Label the rows of a file into another; the same call goes on where an earlier one was stopped."""
     table, work = open_table(source), Work(task, prompt, catalog.batched(model) if batch else model)
     added, budget = check(work, str(source), table.columns, replies, max_cost)
+    lines = table.kind in DELIMITERS and target.suffix.lower() == table.kind  # which stay as they are written
+    if not lines and (twice := [name for name, count in Counter(table.columns).items() if count > 1]):
+        raise DataError(f"{source}: has two columns {twice[0]!r}, which {target} cannot have: rename one")
     journal = Journal(_beside(target), work.header)
     try:
         job = Job(work, lambda: table, journal, batch=batch)
@@ -138,7 +141,10 @@ def _answered(job: Job, table: Table, done: Labelled, bad: Path) -> Iterator[out
             else:
                 label, reason, reply = work.answer(row.where, text, job.journal)
                 done.count(label, reason, classes=classes)
-                yield row, {"label": _as_text(label), "reason": reason, REPLY: output.as_text(reply)}
+                yield (
+                    row,
+                    {"label": output.screened_text(label), "reason": reason, REPLY: output.as_text(reply)},
+                )
 
 
 def _named(row: Row, unfit: Unfit) -> str:
@@ -146,8 +152,3 @@ def _named(row: Row, unfit: Unfit) -> str:
     said = {"row": row.where.row, "reason": unfit.reason, "why": unfit.why}
     raw = {"raw": row.raw} if unfit.reason == NO_ROW else {}
     return json.dumps(secrets.screened(said | raw)) + "\n"
-
-
-def _as_text(label: Any) -> str | None:
-    """Write an answer as text, screened: a label as it is, anything else as JSON; None stays None."""
-    return None if label is None else output.as_text(secrets.screened(label))

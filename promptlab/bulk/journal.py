@@ -60,6 +60,9 @@ class Journal:
             raise RecordingError(f"{path}: {_why(error)}; no call was made") from error
 
     def _open(self, header: Mapping[str, Any]) -> None:
+        tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "replies" not in tables:
+            raise RecordingError(f"{self.path}: is another program's database: name another file")
         for statement in TABLES.strip().splitlines():
             self.db.execute(statement)
         known = {name: json.loads(value) for name, value in self.db.execute("SELECT * FROM header")}

@@ -17,10 +17,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptlab import secrets
 from promptlab.bulk.frames import label_frame
 from promptlab.bulk.job import ADDED, REPLY, Job, Look, calls
-from promptlab.bulk.output import as_text
+from promptlab.bulk.output import screened_text
 from promptlab.bulk.work import Work
 from promptlab.data.task import Task
 from promptlab.errors import DataError, shorten
@@ -98,7 +97,7 @@ class Labeller:
             )
         done = label_frame(self._work, frame, None, replies=self._replies, make=self._make)
         for name in (*ADDED, REPLY) if self._replies else ADDED:
-            done[name] = pandas.Series([*map(_text, done[name])], frame.index, _text_type())
+            done[name] = pandas.Series([*map(screened_text, done[name])], frame.index, _text_type())
         return done
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,11 +149,6 @@ def _text_type() -> Any:
     except ImportError as error:
         raise DataError("a Labeller needs pyarrow: pip install 'pytest-promptlab[ray]'") from error
     return pandas.ArrowDtype(pyarrow.string())
-
-
-def _text(answer: Any) -> str | None:
-    """Write an answer as text that Arrow can hold; None stays None."""
-    return None if answer is None else as_text(secrets.screened(answer))
 
 
 class _Nowhere(progress.Output):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptlab import secrets
 from promptlab.bulk.table import DELIMITERS, JSON, TOGETHER, Row, Table, arrow, encodes, header_of, schema_of
 from promptlab.errors import DataError
 
@@ -30,10 +31,8 @@ def write(path: Path, table: Table, added: Sequence[str], rows: Iterable[Answere
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written: {error.strerror or error}. The replies are kept"
-        ) from error
+    except (OSError, ValueError, OverflowError) as error:  # the last two where Arrow takes no such value
+        raise DataError(f"{path}: cannot be written: {error}. The replies are kept") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -63,15 +62,20 @@ def _delimited(delimiter: str, table: Table, added: Sequence[str], rows: Iterabl
 def _cells_as_text(delimiter: str) -> Callable[[Sequence[str]], str]:
     """Return a function that writes cells, quoted where they have to be."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="")
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
 
     def text(cells: Sequence[str]) -> str:
         buffer.seek(0)
         buffer.truncate()
         writer.writerow(cells)
-        return buffer.getvalue()
+        return buffer.getvalue()[:-2]
 
     return text
+
+
+def screened_text(value: Any) -> str | None:
+    """Write an answer as text, screened: a label as it is, anything else as JSON; None stays None."""
+    return None if value is None else as_text(secrets.screened(value))
 
 
 def as_text(value: Any) -> str:

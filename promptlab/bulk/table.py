@@ -86,7 +86,9 @@ def open_table(path: Path) -> Table:
 
 def rows_of_frame(frame: pandas.DataFrame, columns: tuple[str, ...]) -> Iterator[Row]:
     """Yield some columns of the rows of a DataFrame."""
-    cells = [frame[name].astype(object).where(frame[name].notna(), None) for name in columns]
+    places = [[*map(str, frame.columns)].index(name) for name in columns]  # names may be numbers
+    read = (frame.iloc[:, place] for place in places)
+    cells = [values.astype(object).where(values.notna(), None) for values in read]
     for index, *values in zip(frame.index, *cells, strict=True):
         yield Row(Source("DataFrame", repr(index)), dict(zip(columns, values, strict=True)))
 

@@ -268,6 +268,16 @@ def test_a_cap_is_kept_and_the_same_command_goes_on(server, folder, capsys):
     assert [*range(30)] == sorted(asked(server))
 
 
+@pytest.mark.parametrize("output", ["labels.tsv", "labels.jsonl", "labels.parquet"])
+def test_two_columns_of_one_name_stay_in_lines_alone(server, folder, capsys, output):
+    (folder / "rows.csv").write_text("text,x,x\nSentence 1,1,2\n")
+    assert 1 == classify("rows.csv", "-o", output)
+    assert f"rows.csv: has two columns 'x', which {output} cannot have: rename one" in capsys.readouterr().err
+    assert [] == server.bodies
+    assert 0 == classify("rows.csv", "-o", "labels.csv")
+    assert (folder / "labels.csv").read_text().endswith("\nSentence 1,1,2,food,\n")
+
+
 # -- stopped ---------------------------------------------------------------------------------------
 
 

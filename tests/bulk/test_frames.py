@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pandas
 import pytest
 
 import promptlab as pl
 from promptlab.errors import DataError, RecordingError
-from promptlab.records import Unreadable
+from promptlab.records import Form, Unreadable
 
 from .. import examples
 from ..examples import task
@@ -99,3 +100,11 @@ def test_a_notebook_is_told_what_it_will_take(server, capsys):
     assert lines[1].startswith(
         "promptlab: 2 rows: at most 1 calls, price unknown (estimated: no usage is recorded)"
     )
+
+
+def test_columns_may_have_numbers_for_names(server):
+    columns = pandas.DataFrame({0: ["Sentence 1"], "text": ["Sentence 2"]})
+    swapped = [replace(one, form=Form(("0",))) for one in examples.examples()]
+    done = classify(server, columns, task=task(examples=swapped))
+    assert [1] == asked(server)
+    assert [0, "text", "label", "reason"] == list(done.columns)

@@ -175,3 +175,15 @@ def test_a_closed_journal_is_one_file(tmp_path):
     assert ["j"] == [path.name for path in tmp_path.iterdir()]
     with contextlib.closing(sqlite3.connect(tmp_path / "j")) as db:
         assert (1,) == db.execute("SELECT count(*) FROM replies").fetchone()
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path):
+    path = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE header (name, value)")
+        db.execute("INSERT INTO header VALUES ('a', 'no JSON')")
+        db.commit()
+    with pytest.raises(RecordingError, match=r"other\.sqlite: is another program's database"):
+        Journal(path, WORK.header)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert [("header",)] == db.execute("SELECT name FROM sqlite_master").fetchall()

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from promptlab.bulk import output
 from promptlab.bulk.table import open_table
+from promptlab.errors import DataError
 
-ROWS = [{"id": "1", "text": 'a, "b"\n c'}, {"id": "2", "text": "é\t"}, {"id": "", "text": "=1"}]
+ROWS = [{"id": "1", "text": 'a, "b"\n c'}, {"id": "2", "text": "é\t"}, {"id": "a\nb", "text": "=1"}]
 ANSWERS = [
     {"label": "food", "reason": None},
     {"label": None, "reason": 'no, "label"'},
@@ -137,3 +138,29 @@ def test_what_stops_writing_leaves_the_old_file(tmp_path):
         output.write(tmp_path / "labels.csv", open_table(tmp_path / "rows.csv"), ("label",), rows())
     assert "old" == (tmp_path / "labels.csv").read_text()
     assert ["labels.csv", "rows.csv"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_reply_of_several_lines_is_one_cell(tmp_path, end):
+    """Without a comma or a quote in it, too."""
+    (tmp_path / "rows.csv").write_text("text\na\n")
+    table = open_table(tmp_path / "rows.csv")
+    output.write(tmp_path / "new.csv", table, ("label",), [(row, {"label": f"b{end}c"}) for row in table])
+    with (tmp_path / "new.csv").open(newline="") as file:
+        assert [["text", "label"], ["a", f"b{end}c"]] == list(csv.reader(file))
+
+
+def test_a_number_that_parquet_has_no_place_for_says_so(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"id": 18446744073709551615}\n')
+    table = open_table(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match=r"new\.parquet: cannot be written: .*\. The replies are kept"):
+        output.write(tmp_path / "new.parquet", table, (), [(row, {}) for row in table])
+    assert ["rows.jsonl"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_parquet_is_written_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "TOGETHER", 2)
+    (tmp_path / "rows.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(5)))
+    table = open_table(tmp_path / "rows.csv")
+    output.write(tmp_path / "new.parquet", table, (), [(row, {}) for row in table])
+    assert [*"01234"] == pandas.read_parquet(tmp_path / "new.parquet")["id"].to_list()

@@ -49,3 +49,15 @@ def test_a_recording_that_cannot_be_read_is_passed_over(tmp_path):
 
 def test_a_task_without_enough_examples_is_not_tested(tmp_path):
     assert on_test(examples.task(8), PROMPT, examples.model("http://127.0.0.1:1"), tmp_path) is None
+
+
+def test_where_one_repeat_of_one_example_is_lacking_all_are_read_once(tmp_path):
+    path = tmp_path / "any/topics/some.jsonl"
+    with serving(examples.answer) as server:
+        model = examples.model(server.url)
+        with recorder.use(path, mode="live", record_with=""):
+            pl.evaluate(TASK, PROMPT, classifier=model, repeats=2, api_key="none")
+    recording = files.read(path)
+    lost = next(key for key, call in recording.calls.items() if call.get("repeat"))
+    files.write(path, files.without(recording, [lost]))
+    assert [0] * 30 == [row.repeat for row in on_test(TASK, PROMPT, model, tmp_path).rows]
