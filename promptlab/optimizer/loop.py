@@ -94,7 +94,7 @@ async def steps(
     classifier, critic = classifier_of(classifier, task), model_of(critic, max_tokens=CRITIC_TOKENS)
     first = prompts.first(task) if prompt is None else prompts.prompt_of(prompt)
     task.demonstrated(first)
-    _positive(calls=calls, iterations=iterations, per_label=per_label)
+    positive(calls=calls, iterations=iterations, per_label=per_label)
     check(classifier, critic)
     budget = budget_of(max_cost, classifier, critic)
     plan = Plan(task, calls, iterations, seed)
@@ -161,7 +161,8 @@ def minibatch(
     return tuple(one for one in distinct((*task.canonical, *drawn)) if one not in shown and not one.disputed)
 
 
-def _positive(**settings: int) -> None:
+def positive(**settings: int) -> None:
+    """Refuse settings below 1; ValueError."""
     for name, value in settings.items():
         if value < 1:
             raise ValueError(f"{name} is {value!r}, expected 1 or more")
@@ -294,7 +295,7 @@ async def evaluate_async(
     known_as, prompt = prompts.name_of(prompt), prompts.prompt_of(prompt)
     examples = task.split(split)
     task.demonstrated(prompt)
-    _positive(repeats=repeats, canonical=CANONICAL if canonical is None else canonical)
+    positive(repeats=repeats, canonical=CANONICAL if canonical is None else canonical)
     model = classifier_of(classifier, task)
     budget = budget_of(max_cost, model)
     with recording(

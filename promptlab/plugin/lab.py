@@ -251,7 +251,8 @@ class Lab:
         """
         __tracebackhide__ = True
         reject_unknown(settings, loop.Asking.__annotations__, "lab.evaluate")
-        name = name or f"evaluate-{split}"
+        canonical, name = settings.get("canonical"), name or f"evaluate-{split}"
+        loop.positive(repeats=repeats, canonical=1 if canonical is None else canonical)
         try:
             scored = prompts.prompt_of(prompt)
         except PromptlabError as error:
@@ -259,7 +260,7 @@ class Lab:
             raise error.with_traceback(None) from None
         model = classifier_of(classifier or self._settings.profile.classifier, task)
         self._note_moved(task)
-        job = self._job(task, name, (model,), (split, scored, repeats))
+        job = self._job(task, name, (model,), (split, scored, repeats, canonical))
         if not isinstance(prompt, Prompt):
             job.place = job.place or self._place(job, Path(prompt), model if classifier else None)
         if not job.settled(task):
@@ -378,11 +379,12 @@ class Lab:
         (model,) = job.models
         settings = self._asking(settings) | {"repeats": repeats}
         asked = prompts.requests(prompt, task.split(split), model, repeats)
-        marked = prompts.requests(prompt, task.canonical, model, loop.CANONICAL)
+        given = settings.get("canonical")
+        marked = prompts.requests(prompt, task.canonical, model, given or loop.CANONICAL)
         others = self._of_base(job, task, prompt, split, repeats)
         with self._recording(job, task) as cassette:
-            often = loop.CANONICAL if self._settings.plan else loop.canonical_times(cassette, marked)
-            often = settings.setdefault("canonical", often)
+            usual = loop.CANONICAL if self._settings.plan else loop.canonical_times(cassette, marked)
+            often = settings["canonical"] = given or usual
             wanted = [*asked, *(one for one in marked if one.repeat < often), *others]
             missing = cassette.missing(wanted)
             if self._settings.plan and missing:

@@ -269,21 +269,29 @@ def test_a_setting_that_does_not_exist_is_named(recorded):
     recorded.runpytest("test_unknown.py").assert_outcomes(passed=1)
 
 
-def test_a_run_that_was_not_recorded_says_what_differs(recorded):
-    task = recorded.path / "topics.py"
-    task.write_text(task.read_text().replace("Weather or food?", "Food or weather?"))
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (
+            "topics.py",
+            "Weather or food?",
+            "Food or weather?",
+            r"CassetteMiss: cassettes/local/topics/optimize\.jsonl: system\.md changed; at most 334 calls to record\.",
+        ),
+        (
+            "test_topics.py",
+            "per_label=6",
+            "per_label=5, seed=1",
+            r": task 'topics', iteration 1, .* is not recorded, so settings or data of the search differ; at most 334 ",
+        ),
+    ],
+)
+def test_a_run_that_was_not_recorded_says_what_differs(recorded, file, old, new, said):
+    """Where the search takes another course, that is the first call that differs."""
+    changed = recorded.path / file
+    changed.write_text(changed.read_text().replace(old, new))
     result = recorded.runpytest("-k", "test_one")
-    said = r".*CassetteMiss: cassettes/local/topics/optimize\.jsonl: system\.md changed; at most 334 calls to record\."
-    result.stdout.re_match_lines([said])
-    assert pytest.ExitCode.TESTS_FAILED == result.ret
-
-
-def test_a_run_that_takes_another_course_names_the_first_call_that_differs(recorded):
-    test = recorded.path / "test_topics.py"
-    test.write_text(test.read_text().replace("per_label=6", "per_label=5, seed=1"))
-    result = recorded.runpytest("-k", "test_one")
-    said = r".*: task 'topics', iteration 1, .* is not recorded, so settings or data of the search differ; at most 334 "
-    result.stdout.re_match_lines([said])
+    result.stdout.re_match_lines([f".*{said}"])
     assert pytest.ExitCode.TESTS_FAILED == result.ret
 
 
@@ -761,6 +769,47 @@ def test_repeats_are_recorded_and_replayed(recorded):
     result.assert_outcomes(passed=1)
     assert f"(n = {count}, each asked 2 times)" in result.stdout.str()
     assert "canonical: 1 of 1 right" in result.stdout.str()
+
+
+def test_canonical_examples_are_asked_as_often_as_a_test_says(recorded):
+    """None is the default; what is planned is what is asked; another number is another run."""
+    rows = (
+        DATA.replace("\n", ",\n")
+        .replace("text,label,", "text,label,canonical")
+        .replace("food,", "food,yes", 1)
+    )
+    recorded.path.joinpath("data.csv").write_text(rows)
+    recorded.makepyfile(
+        test_topics="""
+        import promptlab as pl
+        import pytest
+        from topics import task
+
+        def ask(lab, canonical):
+            return lab.evaluate(task, pl.Prompt("One more"), split="validation", canonical=canonical)
+
+        def test_five(lab):
+            assert len(ask(lab, 5).canonical_rows) == 5
+            with pytest.raises(pl.PromptlabError, match="two different runs"):
+                ask(lab, 1)
+            with pytest.raises(ValueError, match="canonical is 0, expected 1 or more"):
+                ask(lab, 0)
+            with pytest.raises(ValueError, match="repeats is 0, expected 1 or more"):
+                lab.evaluate(task, pl.Prompt("One more"), repeats=0)
+
+        def test_default(lab):
+            found = lab.evaluate(task, pl.Prompt("x"), split="validation", name="x", canonical=None)
+            assert len(found.canonical_rows) == 3
+        """
+    )
+    count = len(examples.task().split("validation"))
+    with serving(examples.answer) as server:
+        connect(recorded.path, server.url)
+        planned = recorded.runpytest("--promptlab-plan").stdout.str()
+        assert f"topics: evaluate-validation: at most {count + 5} calls" in planned
+        assert f"topics: x: at most {count + 3} calls" in planned
+        recorded.runpytest("--live").assert_outcomes(passed=2)
+    assert 2 * count + 5 + 3 == len(server.bodies)
 
 
 def test_a_classifier_may_be_given_by_its_name(recorded):
