@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -97,27 +97,23 @@ def pair(
     if its commit holds the answer, or if the working tree's recording holds it beside its own. `main` is what
     main's own tests make of the base's answers, where that may be something else.
     """
-    asked = by_example(result.rows)
-    examples = [rows[0].example for rows in asked.values()]
+    examples = [rows[0].example for rows in by_example(result.rows).values()]
     base, mine = _read(place, commit, task, examples), files.read(place.cassette)
     prompt, classifier = base.prompt, base.classifier
     same = prompt == result.prompt and served(classifier) == served(result.classifier)
-    rows = _rows(task, base, mine, examples, same=same)
-    known = _in_order(rows, asked)
-    other = by_main(main, task, prompt, classifier, known, result) if main and prompt else None
-    fresh = recorded(task, prompt, classifier, examples, mine.calls, FRESH) if prompt and not same else {}
-    again = fresh.keys() == asked.keys()
-    rows = fresh if again else rows
-    whole = commit.name == commit.id  # so that nobody knows it by that name
-    name = f"{prompts.name_of(place.folder)} {'of the base' if whole else f'at {commit.name}'}"
-    old, new = _both(task, base, _in_order(rows, asked), result, name)
+    rows, again = _answers(task, base, mine, examples, same=same)
+    other = by_main(main, task, prompt, classifier, rows, result) if main and prompt else None
+    where = "of the base" if commit.name == commit.id else f"at {commit.name}"  # nobody knows it by its id
+    name = f"{prompts.name_of(place.folder)} {where}"
+    old, new = _both(task, base, again or rows, result, name)
+    known = {row.example.id for row in again or rows}
     return Pair(
         title=title,
         place=place,
         base=old,
         new=new,
         whole=result,
-        alone=tuple(one.id for one in examples if prompt and one.id not in rows),
+        alone=tuple(one.id for one in examples if prompt and one.id not in known),
         same=same,
         known=prompt is not None,
         judged=base.judged,
@@ -132,7 +128,7 @@ def pair(
         provenance=(base.header, mine.header),
         leaks=() if same else tuple(_leaks(prompt, result, other)),
         looks=_looks(place, commit, task, [result, *([old] if again and old else [])], main),
-        again=again,
+        again=bool(again),
         main=other if other and other.differs else None,
         anchor=anchor,
     )
@@ -175,21 +171,26 @@ def _ambiguous(task: Task, base: _Base, result: Evaluation) -> Iterator[str]:
         )
 
 
-def _rows(
+def _answers(
     task: Task, base: _Base, mine: Recording, examples: Sequence[Example], *, same: bool
-) -> dict[str, tuple[Prediction, ...]]:
-    """Return the base's answers by example: from its commit, else from the working tree's recording."""
+) -> tuple[list[Prediction], list[Prediction]]:
+    """Return the base's answers: from its commit, else from the working tree's recording; and when asked again.
+
+    They are in the order of the examples, of each as many. Asked again are all examples, or none.
+    """
     if base.prompt is None:
-        return {}
-    rows = recorded(task, base.prompt, base.classifier, examples, base.calls)
+        return [], []
+    find = functools.partial(recorded, task, base.prompt, base.classifier)
+    rows = find(examples, base.calls)
     rest = [] if same else [one for one in examples if one.id not in rows]
-    return rows | recorded(task, base.prompt, base.classifier, rest, mine.calls)
+    rows |= find(rest, mine.calls)
+    again = {} if same else find(examples, mine.calls, FRESH)
+    return _in_order(rows, examples), _in_order(again, examples) if len(again) == len(examples) else []
 
 
-def _in_order(rows: Mapping[str, Sequence[Prediction]], names: Iterable[str]) -> list[Prediction]:
-    """Return answers in the order of their examples, of each as many."""
+def _in_order(rows: Mapping[str, Sequence[Prediction]], examples: Sequence[Example]) -> list[Prediction]:
     repeats = min(map(len, rows.values()), default=0)
-    return [row for name in names if name in rows for row in rows[name][:repeats]]
+    return [row for one in examples if one.id in rows for row in rows[one.id][:repeats]]
 
 
 def _looks(

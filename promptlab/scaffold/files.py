@@ -47,13 +47,7 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     Raises:
         DataError: the data cannot be used, or a file is there already; nothing was written.
     """
-    if not name.isidentifier() or keyword.iskeyword(name) or name in sys.stdlib_module_names:
-        raise DataError(
-            f"name {name!r}: expected letters, digits and '_', and no name of Python's own, since the folder "
-            f"is a package"
-        )
-    if data.suffix not in READERS:
-        raise DataError(f"{data}: expected a file that ends in one of {', '.join(READERS)}")
+    _check(name, data)
     folder, workflows = root / name, root / ".github/workflows"
     targets = {
         folder / "task.py": "task.py.txt",
@@ -84,6 +78,16 @@ def create(root: Path, name: str, data: Path, *, text: str = "", label: str = "l
     if copy:
         shutil.copyfile(data, copy)
         yield copy
+
+
+def _check(name: str, data: Path) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in sys.stdlib_module_names:
+        raise DataError(
+            f"name {name!r}: expected letters, digits and '_', and no name of Python's own, since the folder "
+            f"is a package"
+        )
+    if data.suffix not in READERS:
+        raise DataError(f"{data}: expected a file that ends in one of {', '.join(READERS)}")
 
 
 def outside(root: Path, data: Path) -> bool:

@@ -190,3 +190,11 @@ def test_strict_wants_main_to_show_it_too():
     """Better by the branch's labels, and main's cannot tell."""
     one = judged(*BETTER, main=ByMain(*UNSURE, (), (), ("e1",), ()))
     assert ["warns", "fails"] == [decide([one], strict=strict)[0].outcome for strict in (False, True)]
+
+
+def test_looks_and_leaks_do_not_count_against_a_release_that_is_fixed():
+    """Beside it, the base is judged, where both do."""
+    pairs = judged(*BETTER, anchor=True, looks=2000), judged(*BETTER, anchor=True, leaks=("e1",))
+    better, leaking = (decide([one], strict=False)[0] for one in pairs)
+    assert ("better", False) == (better.verdict, better.failed)
+    assert not leaking.failed
