@@ -18,7 +18,7 @@ from promptlab.gate import git
 from promptlab.gate.decide import Decision, decide
 from promptlab.models import profiles
 from promptlab.optimizer.history import Run
-from promptlab.plugin.console import Console, shielded
+from promptlab.plugin.console import shielded
 from promptlab.plugin.lab import Lab, Settings
 from promptlab.plugin.results import Results
 from promptlab.records import Source
@@ -35,17 +35,10 @@ OLD, NEW = "eight", "written"  # the prompt on main, and the one of the pull req
 CASSETTE = f"cassettes/local/{task.name}/evaluate-test.jsonl"
 
 
-class Quiet(Console):
-    """Shows nothing while calls are replayed: what they came to is shown at the end."""
-
-    def progress(self, line: str) -> None:
-        """Leave it out."""
-
-
 def lab(root: Path, base: git.Commit | None = None) -> tuple[Lab, Results]:
     """Return what replays the recordings of a folder, and where it puts its results."""
     profile, results = profiles.read(ROOT / "pyproject.toml", live=False, name="local"), Results()
-    return Lab(Settings(root, profile, "local", "replay", PAGES, base), results, Quiet()), results
+    return Lab(Settings(root, profile, "local", "replay", PAGES, base), results), results
 
 
 def optimization() -> Run:

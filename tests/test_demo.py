@@ -73,7 +73,7 @@ def test_the_demo_tells_both_acts_in_under_40_lines_and_its_figures_are_computed
     assert len(shown.splitlines()) < 40
     assert max(map(len, shown.splitlines())) < 180
     profile = read(ROOT / "pyproject.toml", live=False, name="local")
-    lab = Lab(Settings(ROOT, profile, "local", "replay", tmp_path), Results(), demo.Quiet())
+    lab = Lab(Settings(ROOT, profile, "local", "replay", tmp_path), Results())
     run = demo.optimization()
     _, first, second = shown.split("ACT ")
     won = run.comparison

@@ -271,13 +271,8 @@ def merged(ours: Recording, theirs: Recording) -> tuple[Recording, int]:
     """Join two recordings; where both have a call, ours counts. Also say how many had other answers."""
     both = ours.calls.keys() & theirs.calls.keys()
     other = sum(_said(ours.calls[key]) != _said(theirs.calls[key]) for key in both)
-    calls = theirs.calls | ours.calls
-    header = (ours.header or theirs.header) | {
-        name: value
-        for name, value in header_of(calls.values(), UNKNOWN).items()
-        if name in ("answered_by", "server")
-    }
-    return Recording(header, calls), other
+    both_sides = Recording(ours.header or theirs.header, theirs.calls | ours.calls)
+    return without(both_sides, ()), other
 
 
 def without(old: Recording, orphans: Collection[str]) -> Recording:

@@ -81,8 +81,7 @@ def _parts(body: Mapping[str, Any], prompt: Prompt, texts: Sequence[str]) -> dic
     shown = [
         text.removeprefix(prefix).removesuffix(suffix) if role == "user" else text for role, text in turns
     ]
-    files = ("system.md", "prefix.md", "suffix.md", "reply_prefix.md", "demonstrations.jsonl")
-    return dict(zip(files, (body.get("system", ""), prefix, suffix, reply, shown), strict=True)) | {
+    return dict(zip(prompts.FILES, (body.get("system", ""), prefix, suffix, reply, shown), strict=True)) | {
         "settings": settings_in(body)
     }
 

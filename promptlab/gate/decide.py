@@ -103,7 +103,25 @@ class Decision:
 
     def said(self, *, verbose: bool = True, examples: bool = False) -> Iterator[Line]:
         """Yield what to do and why: for a terminal with `examples`, and the statistics where `verbose`."""
-        yield from _lines(self, verbose=verbose, examples=examples)
+        pair, count = self.pair, len(self.pair.alone)
+        yield from map(Line, _verdict(self, verbose=verbose, examples=examples))
+        if verbose and pair.looks > 1 and self.verdict in ("better", "inconclusive", "contested"):
+            of = f"{pair.looks} recordings were judged on this test split"
+            yield Line(f'  {of}, so that "better" has to hold with 1/{pair.looks} of the risk')
+        if pair.anchor:
+            yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
+        yield from map(Line, _by_main(self, examples=examples))
+        if self.verdict == "incomplete":
+            yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
+        if count and not pair.same:
+            where = f"{count} of {pair.whole.examples} examples are not recorded on both sides"
+            yield Line(f"  not compared: {where}: {_named(pair.alone)}")
+        yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
+        if pair.again:
+            yield Line("  the base was asked again beside it, so a lucky recording of it counts no more")
+        yield from (Line(f"  also changed: {what}") for what in pair.changes)
+        if verbose:
+            yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -180,28 +198,6 @@ def _verdict(decision: Decision, *, verbose: bool, examples: bool) -> Iterator[s
 def _short(found: Comparison) -> str:
     """Return a verdict in a word or two, which alone does not make it OK to merge."""
     return "no worse" if found.verdict == "inconclusive" and found.no_worse else found.verdict
-
-
-def _lines(decision: Decision, *, verbose: bool, examples: bool) -> Iterator[Line]:
-    pair, count = decision.pair, len(decision.pair.alone)
-    yield from map(Line, _verdict(decision, verbose=verbose, examples=examples))
-    if verbose and pair.looks > 1 and decision.verdict in ("better", "inconclusive", "contested"):
-        of = f"{pair.looks} recordings were judged on this test split"
-        yield Line(f'  {of}, so that "better" has to hold with 1/{pair.looks} of the risk')
-    if pair.anchor:
-        yield Line(f"  judged against the release {pair.against}, so that small losses do not add up")
-    yield from map(Line, _by_main(decision, examples=examples))
-    if decision.verdict == "incomplete":
-        yield Line(f"  at least {LEAST:.0%} are needed; to record the rest:", pair.place.record_with)
-    if count and not pair.same:
-        where = f"{count} of {pair.whole.examples} examples are not recorded on both sides"
-        yield Line(f"  not compared: {where}: {_named(pair.alone)}")
-    yield from (Line(f"  could not be read from the base: {why}") for why in pair.unreadable)
-    if pair.again:
-        yield Line("  the base was asked again beside it, so a lucky recording of it counts no more")
-    yield from (Line(f"  also changed: {what}") for what in pair.changes)
-    if verbose:
-        yield Line(f"  base: {pair.against}; prompt: {pair.folder}")
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """The form of the answer: what a prompt says about it, and the same prompt with another form."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from promptlab.data.task import Task
@@ -57,14 +56,11 @@ def _without(part: str, task: Task) -> str:
     return "\n".join(line for line in part.splitlines() if line not in gone)
 
 
-def with_form(prompt: Prompt, task: Task, form: str, rules_of: Prompt | None = None) -> Prompt:
-    """Return a prompt that asks for the answer in a form, without demonstrations.
-
-    The rules are the prompt's own, or those of another.
-    """
+def with_form(prompt: Prompt, task: Task, form: str) -> Prompt:
+    """Return a prompt that asks for the answer in a form, without demonstrations."""
     return replace(
         prompt,
-        system=f"{rules(rules_of or prompt, task)}\n\n{sentence(task, form)}\n",
+        system=f"{rules(prompt, task)}\n\n{sentence(task, form)}\n",
         prefix=_without(prompt.prefix, task) if lines_on_form(prompt.prefix, task) else prompt.prefix,
         suffix=_without(prompt.suffix, task) if lines_on_form(prompt.suffix, task) else prompt.suffix,
         reply_prefix="",
@@ -74,8 +70,5 @@ def with_form(prompt: Prompt, task: Task, form: str, rules_of: Prompt | None = N
 
 def statement(prompt: Prompt, task: Task) -> str:
     """Return the paragraphs of the system prompt that state the form; "" where there are none."""
-    return "\n\n".join(_stating(prompt.system.split("\n\n"), task))
-
-
-def _stating(paragraphs: Iterable[str], task: Task) -> list[str]:
-    return [one.strip() for one in paragraphs if lines_on_form(one, task)]
+    paragraphs = prompt.system.split("\n\n")
+    return "\n\n".join(one.strip() for one in paragraphs if lines_on_form(one, task))

@@ -88,15 +88,11 @@ class Round:
         """Return a prompt that asks for the label alone and shows examples, in an order that looks random."""
         mixed = sorted(distinct(examples), key=lambda one: rank(self.seed, self.number, one.id))
         shown = [
-            Demonstration(one.text, f"{reason(one, reasons)}{reply_to(self.task, one)}") for one in mixed
+            Demonstration(one.text, (f"{one.note}\n" if reasons else "") + f"{reply_to(self.task, one)}")
+            for one in mixed
         ]
         form = REASON_FIRST if reasons else ALONE
         return replace(with_form(prompt, self.task, form), demonstrations=tuple(shown))
-
-
-def reason(example: Example, wanted: bool) -> str:
-    """Return an example's note on a line of its own, where a reason is wanted."""
-    return f"{example.note}\n" if wanted else ""
 
 
 def reply_to(task: Task, example: Example) -> str | None:

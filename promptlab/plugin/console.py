@@ -17,7 +17,7 @@ from promptlab.secrets import masked
 
 
 class Console(Output):
-    """Shows lines while the session runs; without pytest's config it prints them."""
+    """Shows lines while the session runs; without pytest's config it shows nothing."""
 
     def __init__(self, config: pytest.Config | None = None) -> None:
         self._config = config
@@ -39,25 +39,19 @@ class Console(Output):
     @property
     def moves(self) -> bool:
         """Whether there is a terminal, on which a line can be written over."""
-        if self._config is None:
-            return super().moves
-        looked_at = not os.environ.get("CI") and self._config.get_verbosity() >= 0
+        looked_at = self._config and not os.environ.get("CI") and self._config.get_verbosity() >= 0
         return bool(looked_at and self._reporter and self._reporter.isatty)
 
     @property
     def stream(self) -> Any:
         """The terminal, on a line of its own."""
-        if self._config is None:
-            return super().stream
         with self._uncaptured():
             self._reporter.ensure_newline()
         return self._terminal
 
     def _write(self, line: str, verbosity: int) -> None:
         """Write at once; pytest's own output stays whole."""
-        if self._config is None:
-            print(harmless(printable(masked(line))))  # noqa: T201 - that is what it is for
-        elif self._reporter and self._config.get_verbosity() >= verbosity:
+        if self._config and self._reporter and self._config.get_verbosity() >= verbosity:
             with self._without_bar(), self._uncaptured():
                 self._reporter.ensure_newline()
                 self._reporter.write_line(harmless(printable(masked(line))))

@@ -107,16 +107,12 @@ def report(session: pytest.Session, results: Results, folder: Path, base: Commit
         if strict:
             _run(session, "promptlab::a prompt is judged", NOTHING, None)
     verbose = config.get_verbosity() > 0
-    lines += [line for one in decisions for line in (*_shown(one, verbose=verbose), "")]
+    for one in decisions:
+        head, *rest = map(str, one.said(verbose=verbose, examples=True))
+        lines += [f"{one.pair.title}: {head}", *rest, ""]
     lines += [alarm] if verbose and (alarm := false_alarm(decisions)) else []
     lines += [f"report: {page}" for page in pages]
     return [*"\n".join(lines).splitlines(), f"pull request comment: {comment}"]
-
-
-def _shown(one: Decision, *, verbose: bool) -> Iterator[str]:
-    """Yield what the terminal says of a decision."""
-    head, *rest = map(str, one.said(verbose=verbose, examples=True))
-    yield from (f"{one.pair.title}: {head}", *rest)
 
 
 def _run(

@@ -136,8 +136,7 @@ def dest(name: str) -> str:
 def check(config: pytest.Config) -> None:
     """Raise UsageError for options that exclude one another or make no sense."""
     given = [f"--{name}" for name in LIVE if config.getoption(dest(name)) not in (False, None)]
-    others = [f"--promptlab-{name}" for name in ("plan", "prune")]
-    given += [one for one in others if config.getoption(dest(one.removeprefix("--promptlab-")))]
+    given += [f"--promptlab-{name}" for name in ("plan", "prune") if config.getoption(dest(name))]
     if len(given) > 1:
         raise pytest.UsageError(f"{' and '.join(given)} are mutually exclusive: use only one")
     cost = config.getoption("promptlab_max_cost")

@@ -17,7 +17,6 @@ class Resuming:
         self._began = datetime.datetime.now(datetime.UTC)
         self._finished: dict[str, str] = {}
         self.earlier: dict[str, str] = {} if afresh else self._read()
-        self.began = self._began  # of the session that goes on
 
     def _read(self) -> dict[str, str]:
         try:

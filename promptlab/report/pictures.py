@@ -28,14 +28,10 @@ class Panel(NamedTuple):
     reference: float | None = None
 
     @property
-    def results(self) -> list[Evaluation]:
-        """Return what was measured, in order."""
-        return [mark.result for _, marks in self.groups for mark in marks if mark.result]
-
-    @property
     def metric(self) -> str:
         """The name of the figures."""
-        return self.results[0].primary_name if self.results else ""
+        results = (mark.result for _, marks in self.groups for mark in marks)
+        return next((one.primary_name for one in results if one), "")
 
 
 class Axis:

@@ -41,16 +41,13 @@ WORDS = {
 def iteration(step: Iteration, of: int) -> str:
     """Say in one line what an iteration did."""
     spent = f"{step.usage.calls} calls  {step.usage.input_tokens + step.usage.output_tokens:,} tokens"
-    return f"iteration {step.number}/{of}  {_count(step)}  {came(step)}  {spent}"
+    new = f"{len(step.candidates)} new prompt{'' if len(step.candidates) == 1 else 's'}"
+    return f"iteration {step.number}/{of}  {new}  {came(step)}  {spent}"
 
 
 def came(step: Iteration) -> str:
     """Say what came of an iteration, as Iteration.verdict does, by the names that people know."""
     return step.verdict.replace(step.best.prompt.id, step.best.subject, 1)
-
-
-def _count(step: Iteration) -> str:
-    return f"{len(step.candidates)} new prompt{'' if len(step.candidates) == 1 else 's'}"
 
 
 def run(
@@ -215,14 +212,10 @@ def _reason(name: str, share: float, outside: Mapping[str, int]) -> str:
     if name != OUTSIDE or not outside:
         return f"{name} {share:.3f}"
     ranked = sorted(outside.items(), key=lambda one: (-one[1], one[0]))
-    said = [f"{shorten(answer, 40)} {times(count)}" for answer, count in ranked[:ANSWERS]]
+    often = {1: "once", 2: "twice"}
+    said = [f"{shorten(one, 40)} {often.get(count, f'{count} times')}" for one, count in ranked[:ANSWERS]]
     said += [f"{len(ranked) - ANSWERS} more"] if len(ranked) > ANSWERS else []
     return f"{name} {share:.3f} ({', '.join(said)})"
-
-
-def times(count: int) -> str:
-    """Say how often."""
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def outside_the_set(task: Task, result: Evaluation) -> Counter[str]:
